@@ -1,0 +1,1 @@
+//! PyTorch archives and pickles as plain data.
