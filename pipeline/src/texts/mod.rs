@@ -1,0 +1,62 @@
+//! Captions, questions and statements: found once while planning, read back when their row is built.
+//!
+//! A format streams its files and reports every record with the picture it belongs to and the byte
+//! spans it lies in; the index that the plan keeps is therefore small (ids and spans, no text).
+
+use data_specs::Text;
+use serde_json::{Map, Value};
+
+use crate::inputs::{Input, ScanContext, Span};
+use crate::{Error, Reject, RejectReason};
+
+/// A layout of text files.
+pub trait TextFormat: Send + Sync {
+    /// Streams the files of this source and reports each record in file order.
+    ///
+    /// Returns the files in the order of their input indices, `context.first_input` being the first.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or whose outermost shape is not that of the format.
+    fn scan(
+        &self,
+        context: ScanContext<'_>,
+        found: &mut dyn FnMut(ScannedText) -> Result<(), Error>,
+    ) -> Result<Vec<Input>, Error>;
+
+    /// Reads the texts of a record from the bytes of its spans, in the order of the spans.
+    ///
+    /// # Errors
+    /// The reason; the caller knows file, line and key.
+    fn parse(&self, parts: &[Vec<u8>]) -> Result<ParsedTexts, RejectReason>;
+}
+
+/// What a scan finds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ScannedText {
+    /// A usable record.
+    Record(TextRecord),
+    /// A record that names no picture, or cannot be read.
+    Reject(Reject),
+}
+
+/// A record of a text file, as planning sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextRecord {
+    /// The picture(s) it belongs to: one id, or the ids of left and right.
+    pub images: Vec<String>,
+    /// Id of the record, unique in its format; the text id where a record holds one text.
+    pub id: String,
+    /// Split that the file itself gives (Karpathy's json), as the file writes it.
+    pub split: Option<String>,
+    /// Where its bytes are: one span, or question and annotation.
+    pub spans: Vec<Span>,
+}
+
+/// What the bytes of one record say.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ParsedTexts {
+    /// The texts of the record, in file order.
+    pub texts: Vec<Text>,
+    /// Official fields that belong to the picture, not to a text (a NoCaps domain, ...).
+    pub row_extra: Map<String, Value>,
+}
