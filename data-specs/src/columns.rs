@@ -244,7 +244,7 @@ fn tags_of(array: &StructArray) -> Result<Vec<Tag>, String> {
     (0..array.len())
         .map(|row| {
             let rect = rects.is_valid(row).then(|| &numbers.values()[range(rects, row)]);
-            let rect = rect.map(|rect| <[f32; 4]>::try_from(rect)).transpose();
+            let rect = rect.map(<[f32; 4]>::try_from).transpose();
             Ok(Tag {
                 name: names.value(row).to_string(),
                 score: scores.is_valid(row).then(|| scores.value(row)),

@@ -2,6 +2,7 @@
 
 mod canonical_json;
 mod columns;
+mod corpus;
 mod dataset;
 pub mod durable;
 mod error;
@@ -12,6 +13,10 @@ mod shard_reader;
 mod shard_writer;
 
 pub use canonical_json::{canonical_fields, canonical_json};
+pub use corpus::{
+    CorpusSpec, ExcludeSpec, FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, RejectsSpec, ShardSpec,
+    TextsFormat, TextsSpec, WithoutText,
+};
 pub use dataset::{Dataset, Verify};
 pub use error::Error;
 pub use manifest::{Account, FeatureInfo, Manifest, RejectsEntry, SCHEMA_VERSION, ShardEntry, manifest_path};
