@@ -424,7 +424,8 @@ mod tests {
 
     #[test]
     fn overrides_reach_sections_values_and_words() {
-        let spec = parse(&["shard.rows=7", "features.dtype=f16", "ids=trailing-digits", "rejects.max_ratio=1"]);
+        let spec =
+            parse(&["shard.rows=7", "features.dtype=f16", "ids=trailing-digits", "rejects.max_ratio=1"]);
         let spec = spec.unwrap();
         assert_eq!((spec.shard.rows, spec.features.dtype), (Some(7), FeatureType::F16));
         assert_eq!((spec.ids, spec.rejects.max_ratio), (IdMatching::TrailingDigits, 1.0));
