@@ -2,6 +2,8 @@
 
 use data_specs::durable::CommitPhase;
 
+use crate::inputs::Span;
+
 /// Someone who watches a build: a progress bar, a test that kills it at a given moment, a signal.
 ///
 /// The library itself prints nothing and knows no signals.
@@ -17,6 +19,11 @@ pub trait Watch: Sync {
 
     /// The build is at `phase`.
     fn phase(&self, _phase: Phase) {}
+
+    /// An error to meet instead of reading `span`: how tests make a disk fail.
+    fn read_fault(&self, _span: &Span) -> Option<std::io::Error> {
+        None
+    }
 
     /// The signal that asks the build to stop, if there was one.
     fn interrupted(&self) -> Option<i32> {

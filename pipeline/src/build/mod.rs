@@ -3,7 +3,7 @@
 mod receipt;
 mod task;
 
-pub(crate) use receipt::Receipt;
+pub(crate) use task::Workshop;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ use crate::output::{Lock, PLAN, PLAN_REJECTS, RECEIPTS, REJECTS};
 use crate::plan::{Plan, PlanInputs, interrupted, plan_build};
 use crate::sources::Sources;
 use crate::watch::{Phase, Watch};
-use task::Workshop;
+use receipt::Receipt;
 
 /// How to build, apart from what.
 #[derive(Debug, Clone, Copy, Default)]

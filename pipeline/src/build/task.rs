@@ -1,6 +1,5 @@
 //! One task: its rows read, decoded in parallel, written in order, committed whole.
 
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -26,14 +25,14 @@ use crate::{Code, Error, Outcome, Reject, RejectReason, Stage, Unit};
 const BATCH_BYTES: u64 = 16 << 20;
 
 /// What tasks share.
-pub(super) struct Workshop<'a> {
-    pub(super) folder: &'a Path,
-    pub(super) plan: &'a Plan,
-    pub(super) build_id: &'a str,
-    pub(super) sources: &'a Sources,
-    pub(super) inputs: &'a [Input],
-    pub(super) files: Vec<InputFile>,
-    pub(super) watch: &'a dyn Watch,
+pub(crate) struct Workshop<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) plan: &'a Plan,
+    pub(crate) build_id: &'a str,
+    pub(crate) sources: &'a Sources,
+    pub(crate) inputs: &'a [Input],
+    pub(crate) files: Vec<InputFile>,
+    pub(crate) watch: &'a dyn Watch,
 }
 
 /// A row's end: in the shard, or in the rejects; and texts that did not come along.
@@ -49,7 +48,7 @@ impl Workshop<'_> {
     pub(super) fn run(&self, task: usize) -> Result<Receipt, Error> {
         let plan_folder = self.folder.join(PLAN);
         let recipes = read_recipes(&Plan::recipes_path(&plan_folder, task))?;
-        let (receipt, _) = self.write_rows(recipes, task, &shard_name(task), &rejects_name(task))?;
+        let receipt = self.write_rows(recipes, task, &shard_name(task), &rejects_name(task))?;
         let planned = &self.plan.tasks[task];
         if receipt.rows.read != planned.rows || receipt.texts.read != planned.texts {
             return Err(Error::Accounting {
@@ -64,18 +63,17 @@ impl Workshop<'_> {
         Ok(receipt)
     }
 
-    /// Builds the rows of `recipes` into the shard `name`; the keys of rejected rows come back too.
-    pub(super) fn write_rows(
+    /// Builds the rows of `recipes` into the shard `name`, and what is wrong with them into `rejects_name`.
+    pub(crate) fn write_rows(
         &self,
         recipes: impl Iterator<Item = Result<RowRecipe, Error>>,
         task: usize,
         name: &str,
         rejects_name: &str,
-    ) -> Result<(Receipt, HashSet<String>), Error> {
+    ) -> Result<Receipt, Error> {
         let owner = &self.build_id[..8];
         let mut writer = ShardWriter::create(self.folder, name, owner)?;
         let mut rejects: Option<RejectsWriter> = None;
-        let mut rejected_keys = HashSet::new();
         let (mut rows, mut texts) = (Account::default(), Account::default());
         let mut recipes = recipes.peekable();
         while recipes.peek().is_some() {
@@ -93,11 +91,9 @@ impl Workshop<'_> {
             let built: Vec<Built> = batch.par_iter().map(|recipe| self.build_row(recipe)).collect();
             let mut samples = Vec::with_capacity(built.len());
             let mut turned_away = 0;
-            for (Built { row, texts: text_rejects, planned_texts }, recipe) in built.into_iter().zip(&batch) {
-                let lost = text_rejects.len() as u64;
-                let mut away: Vec<Reject> = text_rejects;
+            for Built { row, texts: mut away, planned_texts } in built {
                 texts.read += planned_texts;
-                texts.rejected += lost;
+                texts.rejected += away.len() as u64;
                 match row {
                     Ok(sample) => {
                         rows.read += 1;
@@ -107,7 +103,6 @@ impl Workshop<'_> {
                     }
                     Err(reject) => {
                         count(&mut rows, reject.outcome);
-                        rejected_keys.insert(recipe.key.clone());
                         away.push(reject);
                         turned_away += 1;
                     }
@@ -142,8 +137,7 @@ impl Workshop<'_> {
                 sums: format!("{} rows and {} texts in the file, {rows}, {texts}", shard.rows, shard.texts),
             });
         }
-        let receipt = Receipt { build_id: self.build_id.to_string(), task, shard, rejects, rows, texts };
-        Ok((receipt, rejected_keys))
+        Ok(Receipt { build_id: self.build_id.to_string(), task, shard, rejects, rows, texts })
     }
 
     fn build_row(&self, recipe: &RowRecipe) -> Built {
@@ -174,6 +168,11 @@ impl Workshop<'_> {
                 Ok(parsed) => {
                     texts.extend(parsed.texts);
                     extra.extend(parsed.row_extra);
+                }
+                // Bytes that could not be read may be readable later: the row waits for `retry` whole.
+                Err((Stage::Read, reason)) => {
+                    let first = record.spans.first();
+                    return lose_all(self.reject(recipe, Unit::Row, Stage::Read, reason, first), Vec::new());
                 }
                 Err((stage, reason)) => {
                     let reject = self.reject(recipe, Unit::Text, stage, reason, record.spans.first());
@@ -220,7 +219,13 @@ impl Workshop<'_> {
     }
 
     fn read_all(&self, spans: &[Span]) -> Result<Vec<Vec<u8>>, (Stage, RejectReason)> {
-        let read = |span: &Span| self.files[usize::from(span.input)].read(*span);
+        let read = |span: &Span| {
+            let file = &self.files[usize::from(span.input)];
+            match self.watch.read_fault(span) {
+                Some(source) => Err(Error::io("read", file.path())(source)),
+                None => file.read(*span),
+            }
+        };
         spans
             .iter()
             .map(read)
