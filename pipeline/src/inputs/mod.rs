@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Watch;
+
 /// A run of bytes of one input file: all that a task needs to find a record again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
@@ -36,7 +38,7 @@ pub struct Input {
 }
 
 /// What a format is given to scan with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ScanContext<'a> {
     /// Source of the rows (`coco`, ...), for rejects.
     pub source: &'a str,
@@ -45,4 +47,6 @@ pub struct ScanContext<'a> {
     /// Folder for files that a scan derives from inputs which cannot be read by byte range
     /// (a pickled dictionary becomes one JSON line an entry); such a file is an input like others.
     pub derived: &'a Path,
+    /// Told of progress.
+    pub watch: &'a dyn Watch,
 }

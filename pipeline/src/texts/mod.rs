@@ -77,6 +77,8 @@ pub struct TextRecord {
     pub id: String,
     /// Split that the file itself gives (Karpathy's json), as the file writes it.
     pub split: Option<String>,
+    /// Texts in it: 1 for most, 5 for a picture of Karpathy's json, 0 for a record of picture fields.
+    pub texts: u32,
     /// Where its bytes are: one span, or question and annotation.
     pub spans: Vec<Span>,
 }
