@@ -1,8 +1,13 @@
 //! Input files: opened once, hashed while they are scanned, read back by byte range.
 
 mod file;
+mod json_elements;
+mod json_value;
+mod lines;
 
 pub use file::{InputFile, Stamp, scan_file};
+pub use json_elements::{Element, JsonElements, Layout, MAX_ELEMENT, scan_json};
+pub use lines::{Line, Lines, scan_lines};
 
 use std::path::{Path, PathBuf};
 
