@@ -1,9 +1,26 @@
 //! The data contract: what a sample is, how it lies in Parquet shards, and in which order it is read.
 
 mod canonical_json;
+mod columns;
+mod corpus;
+mod dataset;
+pub mod durable;
 mod error;
+mod manifest;
 mod sample;
+mod schema;
+mod shard_reader;
+mod shard_writer;
 
 pub use canonical_json::{canonical_fields, canonical_json};
+pub use corpus::{
+    CorpusSpec, ExcludeSpec, FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, RejectsSpec, ShardSpec,
+    TextsFormat, TextsSpec, WithoutText,
+};
+pub use dataset::{Dataset, Verify};
 pub use error::Error;
+pub use manifest::{Account, FeatureInfo, Manifest, RejectsEntry, SCHEMA_VERSION, ShardEntry, manifest_path};
 pub use sample::{Answer, EncodedImage, FeatureType, Picture, Sample, Tag, Text, TextKind};
+pub use schema::schema;
+pub use shard_reader::{ShardReader, hash_file};
+pub use shard_writer::ShardWriter;

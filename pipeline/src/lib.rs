@@ -1,10 +1,27 @@
 //! The build engine: ready features and texts become verified Parquet shards, and no row is lost.
 
+mod build;
 mod error;
+mod explain;
 pub mod features;
 pub mod inputs;
+mod output;
+mod peek;
+mod plan;
 mod reject;
+mod rejects_file;
+mod retry;
+mod sources;
 pub mod texts;
+mod verify;
+mod watch;
 
+pub use build::{BuildOptions, BuildReport, build, commit, dry_run, plan_only, run_task};
 pub use error::Error;
+pub use explain::{Finding, explain};
+pub use peek::{peek, row_as_text};
+pub use plan::Plan;
 pub use reject::{Code, Outcome, Reject, RejectReason, Stage, Unit};
+pub use retry::{Retried, retry};
+pub use verify::{Verification, VerifiedShard, verify};
+pub use watch::{Phase, Unwatched, Watch};

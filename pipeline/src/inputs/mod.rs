@@ -1,12 +1,19 @@
 //! Input files: opened once, hashed while they are scanned, read back by byte range.
 
 mod file;
+mod json_elements;
+mod json_value;
+mod lines;
 
 pub use file::{InputFile, Stamp, scan_file};
+pub use json_elements::{Element, JsonElements, Layout, MAX_ELEMENT, scan_json};
+pub use lines::{Line, Lines, scan_lines};
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::Watch;
 
 /// A run of bytes of one input file: all that a task needs to find a record again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,7 +38,7 @@ pub struct Input {
 }
 
 /// What a format is given to scan with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ScanContext<'a> {
     /// Source of the rows (`coco`, ...), for rejects.
     pub source: &'a str,
@@ -40,4 +47,6 @@ pub struct ScanContext<'a> {
     /// Folder for files that a scan derives from inputs which cannot be read by byte range
     /// (a pickled dictionary becomes one JSON line an entry); such a file is an input like others.
     pub derived: &'a Path,
+    /// Told of progress.
+    pub watch: &'a dyn Watch,
 }

@@ -3,6 +3,33 @@
 //! A format streams its files and reports every record with the picture it belongs to and the byte
 //! spans it lies in; the index that the plan keeps is therefore small (ids and spans, no text).
 
+mod coco;
+mod gqa;
+mod karpathy;
+mod nlvr2;
+mod nocaps;
+mod oscar_captions;
+mod oscar_plus;
+mod partners;
+mod question_lists;
+#[cfg(test)]
+mod real_files;
+mod record;
+mod scan;
+#[cfg(test)]
+mod trial;
+mod vqa;
+
+pub use coco::Coco;
+pub use gqa::Gqa;
+pub use karpathy::Karpathy;
+pub use nlvr2::Nlvr2;
+pub use nocaps::NoCaps;
+pub use oscar_captions::OscarCaptions;
+pub use oscar_plus::{CorpusImage, OscarPlus, QaFile};
+pub use question_lists::QuestionList;
+pub use vqa::Vqa;
+
 use data_specs::Text;
 use serde_json::{Map, Value};
 
@@ -25,9 +52,11 @@ pub trait TextFormat: Send + Sync {
 
     /// Reads the texts of a record from the bytes of its spans, in the order of the spans.
     ///
+    /// A text is stored as its source has it; only one end of line behind it is dropped.
+    ///
     /// # Errors
-    /// The reason; the caller knows file, line and key.
-    fn parse(&self, parts: &[Vec<u8>]) -> Result<ParsedTexts, RejectReason>;
+    /// The reason why the whole record is unusable; the caller knows file, line and key.
+    fn parse(&self, parts: &[Part]) -> Result<ParsedTexts, RejectReason>;
 }
 
 /// What a scan finds.
@@ -48,8 +77,19 @@ pub struct TextRecord {
     pub id: String,
     /// Split that the file itself gives (Karpathy's json), as the file writes it.
     pub split: Option<String>,
+    /// Texts in it: 1 for most, 5 for a picture of Karpathy's json, 0 for a record of picture fields.
+    pub texts: u32,
     /// Where its bytes are: one span, or question and annotation.
     pub spans: Vec<Span>,
+}
+
+/// The bytes of one span of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where they are; makes an id where the record has none of its own.
+    pub span: Span,
+    /// What stands there.
+    pub bytes: Vec<u8>,
 }
 
 /// What the bytes of one record say.
@@ -57,6 +97,17 @@ pub struct TextRecord {
 pub struct ParsedTexts {
     /// The texts of the record, in file order.
     pub texts: Vec<Text>,
+    /// Texts of a record with several that cannot be used, though the others can.
+    pub rejected: Vec<RejectedText>,
     /// Official fields that belong to the picture, not to a text (a NoCaps domain, ...).
     pub row_extra: Map<String, Value>,
+}
+
+/// One unusable text among others of its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedText {
+    /// The text's id, as far as it could be read.
+    pub id: String,
+    /// Why.
+    pub reason: RejectReason,
 }

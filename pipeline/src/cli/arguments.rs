@@ -1,0 +1,133 @@
+//! What a user may type. The full help is frozen in `tests/golden/help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// From feature files and captions to verified Parquet shards of word-tag-region triples.
+#[derive(Debug, Parser)]
+#[command(name = "pipeline", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build a data set; the same command again continues an interrupted build
+    Build(BuildArguments),
+    /// Plan a build without running it, for tasks in separate processes
+    Plan(PlanArguments),
+    /// Run one task of a planned build
+    RunTask(RunTaskArguments),
+    /// Write the manifest of a planned build whose tasks are done
+    Commit(DatasetArguments),
+    /// Build again the rejects whose cause was not in the data
+    Retry(DatasetArguments),
+    /// Read every byte of a data set and compare it with its manifest
+    Verify(DatasetArguments),
+    /// Count what is in a data set
+    Stats(StatsArguments),
+    /// Print rows as text
+    Peek(PeekArguments),
+    /// Say where a row went: into which shard, or why into none
+    Explain(ExplainArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpecArguments {
+    /// Corpus spec (TOML), for example data-specs/corpora/lxmert-tsv.toml
+    pub(crate) spec: PathBuf,
+    /// Override a key of the spec, or one of its short names: features=FILE, shard.rows=1000
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArguments {
+    #[command(flatten)]
+    pub(crate) spec: SpecArguments,
+    /// Folder of the data set
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Worker threads [default: all cores]; no number changes the result
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Say what would be built, and how much space it takes, without building
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) spec: SpecArguments,
+    /// Folder of the data set
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunTaskArguments {
+    /// Folder of the data set
+    pub(crate) dataset: PathBuf,
+    /// Task number [default: PIPELINE_TASK, SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX or
+    /// OMPI_COMM_WORLD_RANK of the environment]
+    pub(crate) task: Option<usize>,
+    /// Worker threads [default: all cores]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DatasetArguments {
+    /// Folder of the data set
+    pub(crate) dataset: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsArguments {
+    /// Folder of the data set
+    pub(crate) dataset: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also write a page with histograms
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PeekArguments {
+    /// Folder of the data set
+    pub(crate) dataset: PathBuf,
+    /// First row
+    #[arg(long, default_value_t = 0)]
+    pub(crate) from: u64,
+    /// Number of rows
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rows: u64,
+    /// Show the row of this key or picture id instead
+    #[arg(long, conflicts_with_all = ["from", "rows"])]
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// Folder of the data set
+    pub(crate) dataset: PathBuf,
+    /// Row key, picture id or text id
+    pub(crate) key: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}

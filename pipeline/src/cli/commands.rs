@@ -1,0 +1,215 @@
+//! One function a command.
+
+use std::env;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use data_specs::{CorpusSpec, Manifest};
+use pipeline::BuildOptions;
+use serde_json::json;
+
+use super::arguments::{
+    BuildArguments, Command, DatasetArguments, ExplainArguments, PeekArguments, PlanArguments,
+    RunTaskArguments, SpecArguments, StatsArguments,
+};
+use super::exit::Exit;
+use super::progress::Progress;
+use super::report;
+
+pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Build(arguments) if arguments.dry_run => dry_run(&arguments),
+        Command::Build(arguments) => build(&arguments),
+        Command::Plan(arguments) => plan(&arguments),
+        Command::RunTask(arguments) => run_task(&arguments),
+        Command::Commit(arguments) => commit(&arguments),
+        Command::Retry(arguments) => retry(&arguments),
+        Command::Verify(arguments) => verify(&arguments),
+        Command::Stats(arguments) => stats(&arguments),
+        Command::Peek(arguments) => peek(&arguments),
+        Command::Explain(arguments) => explain(&arguments),
+    }
+}
+
+fn load(arguments: &SpecArguments) -> anyhow::Result<CorpusSpec> {
+    CorpusSpec::load(&arguments.spec, &arguments.set).map_err(|error| pipeline::Error::from(error).into())
+}
+
+fn build(arguments: &BuildArguments) -> anyhow::Result<Exit> {
+    let spec = load(&arguments.spec)?;
+    let progress = Progress::start()?;
+    let started = Instant::now();
+    let options = BuildOptions { threads: arguments.threads };
+    let built = pipeline::build(&spec, &arguments.out, options, &progress)?;
+    progress.finish();
+    finish_build(&built, started, arguments.json)
+}
+
+fn finish_build(built: &pipeline::BuildReport, started: Instant, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        println!("{}", serde_json::to_string(built)?);
+    } else {
+        print!("{}", report::built(built, started.elapsed()));
+    }
+    Ok(if built.too_many_rejects { Exit::TooManyRejects } else { Exit::Done })
+}
+
+fn dry_run(arguments: &BuildArguments) -> anyhow::Result<Exit> {
+    let spec = load(&arguments.spec)?;
+    let progress = Progress::start()?;
+    let plan = pipeline::dry_run(&spec, &progress)?;
+    progress.finish();
+    if arguments.json {
+        println!("{}", plan_json(&plan));
+    } else {
+        print!("{}", report::planned(&plan, &arguments.out));
+    }
+    Ok(Exit::Done)
+}
+
+fn plan(arguments: &PlanArguments) -> anyhow::Result<Exit> {
+    let spec = load(&arguments.spec)?;
+    let progress = Progress::start()?;
+    let plan = pipeline::plan_only(&spec, &arguments.out, &progress)?;
+    progress.finish();
+    if arguments.json {
+        println!("{}", plan_json(&plan));
+    } else {
+        print!("{}", report::planned(&plan, &arguments.out));
+        println!("next      pipeline run-task {0} N, then pipeline commit {0}", arguments.out.display());
+    }
+    Ok(Exit::Done)
+}
+
+fn plan_json(plan: &pipeline::Plan) -> serde_json::Value {
+    json!({
+        "build_id": plan.build_id(),
+        "tasks": plan.tasks.len(),
+        "rows": plan.task_rows(),
+        "texts": plan.tasks.iter().map(|task| task.texts).sum::<u64>(),
+        "bytes": plan.task_bytes(),
+        "turned_away": { "rows": plan.rows, "texts": plan.texts },
+        "warnings": plan.warnings,
+    })
+}
+
+fn run_task(arguments: &RunTaskArguments) -> anyhow::Result<Exit> {
+    let task = match arguments.task {
+        Some(task) => task,
+        None => task_of_environment()?,
+    };
+    let progress = Progress::start()?;
+    let options = BuildOptions { threads: arguments.threads };
+    let ran = pipeline::run_task(&arguments.dataset, task, options, &progress)?;
+    progress.finish();
+    println!("task {task} {}", if ran { "is done" } else { "was done before" });
+    Ok(Exit::Done)
+}
+
+/// What schedulers call the number of a process.
+const TASK_VARIABLES: [&str; 4] =
+    ["PIPELINE_TASK", "SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "OMPI_COMM_WORLD_RANK"];
+
+fn task_of_environment() -> anyhow::Result<usize> {
+    for name in TASK_VARIABLES {
+        if let Ok(value) = env::var(name) {
+            return value.parse().with_context(|| format!("{name}={value} is no task number"));
+        }
+    }
+    bail!("no task number\n  hint: pipeline run-task DATASET N, or set {}", TASK_VARIABLES.join(", "))
+}
+
+fn commit(arguments: &DatasetArguments) -> anyhow::Result<Exit> {
+    let progress = Progress::start()?;
+    let started = Instant::now();
+    let built = pipeline::commit(&arguments.dataset, &progress)?;
+    progress.finish();
+    finish_build(&built, started, arguments.json)
+}
+
+fn retry(arguments: &DatasetArguments) -> anyhow::Result<Exit> {
+    let progress = Progress::start()?;
+    let retried = pipeline::retry(&arguments.dataset, &progress)?;
+    progress.finish();
+    if arguments.json {
+        println!("{}", serde_json::to_string(&retried)?);
+    } else if retried.rows == 0 {
+        println!("nothing to retry: no reject is marked retryable");
+    } else {
+        println!(
+            "{} of {} rows recovered; manifest version {}",
+            retried.recovered, retried.rows, retried.version
+        );
+    }
+    Ok(Exit::Done)
+}
+
+fn verify(arguments: &DatasetArguments) -> anyhow::Result<Exit> {
+    let found = match pipeline::verify(&arguments.dataset) {
+        Ok(found) => found,
+        // For a machine, no manifest is an answer like others.
+        Err(error) if arguments.json => {
+            let problem = error.to_string();
+            println!(
+                "{}",
+                json!({ "ok": false, "rows": 0, "texts": 0, "rejected": 0, "shards": [], "problems": [problem] })
+            );
+            return Ok(Exit::CheckFailed);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if arguments.json {
+        println!("{}", serde_json::to_string(&found)?);
+    } else {
+        print!("{}", report::verified(&found, &arguments.dataset));
+    }
+    Ok(if found.ok { Exit::Done } else { Exit::CheckFailed })
+}
+
+fn stats(arguments: &StatsArguments) -> anyhow::Result<Exit> {
+    let _ = arguments;
+    bail!("stats")
+}
+
+fn peek(arguments: &PeekArguments) -> anyhow::Result<Exit> {
+    let manifest = Manifest::latest(&arguments.dataset).map_err(pipeline::Error::from)?;
+    let rows = match &arguments.key {
+        None => pipeline::peek(&arguments.dataset, arguments.from, arguments.rows)?,
+        Some(key) => rows_of_key(&arguments.dataset, &manifest, key)?,
+    };
+    if rows.is_empty() {
+        println!("no such row: the data set has {}", manifest.rows.written);
+        return Ok(Exit::CheckFailed);
+    }
+    for (number, sample) in rows {
+        print!("{}", pipeline::row_as_text(number, &sample, manifest.features.width));
+    }
+    Ok(Exit::Done)
+}
+
+fn rows_of_key(
+    folder: &Path,
+    manifest: &Manifest,
+    key: &str,
+) -> anyhow::Result<Vec<(u64, data_specs::Sample)>> {
+    let mut rows = Vec::new();
+    for finding in pipeline::explain(folder, key)? {
+        if let pipeline::Finding::Shard { shard, row, .. } = finding {
+            let before = manifest.shards.iter().take_while(|entry| entry.name != shard);
+            let number = before.map(|entry| entry.rows).sum::<u64>() + row as u64;
+            rows.extend(pipeline::peek(folder, number, 1)?);
+        }
+    }
+    Ok(rows)
+}
+
+fn explain(arguments: &ExplainArguments) -> anyhow::Result<Exit> {
+    let findings = pipeline::explain(&arguments.dataset, &arguments.key)?;
+    if arguments.json {
+        println!("{}", json!({ "key": arguments.key, "findings": findings }));
+    } else {
+        print!("{}", report::explained(&arguments.key, &findings));
+    }
+    Ok(if findings.is_empty() { Exit::CheckFailed } else { Exit::Done })
+}

@@ -1,0 +1,25 @@
+//! The command line: arguments in, exit codes out, everything between in the library.
+
+mod arguments;
+mod commands;
+mod exit;
+mod progress;
+mod report;
+
+pub(crate) use arguments::Arguments;
+
+use std::process::ExitCode;
+
+use exit::Exit;
+
+/// Runs the command and says how it ended.
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let exit = match commands::run(arguments.command) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Exit::of(&error)
+        }
+    };
+    ExitCode::from(exit.code())
+}

@@ -1,0 +1,140 @@
+//! A scan in progress: where each record lies, and what is told of it.
+
+use std::path::Path;
+
+use crate::inputs::{Element, Input, Layout, Line, ScanContext, Span, Stamp, scan_json, scan_lines};
+use crate::texts::{ScannedText, TextRecord};
+use crate::{Code, Error, Outcome, Reject, RejectReason, Stage, Unit};
+
+/// No line of text is longer; what is longer is not text.
+const MAX_LINE: u32 = 16 << 20;
+
+/// Passes the elements of `path`, the `nth` file of a format, to `on`, each with its place.
+///
+/// Returns the file as an input, and those arrays of the layout that it has.
+pub(super) fn elements(
+    context: ScanContext<'_>,
+    nth: u16,
+    path: &Path,
+    layout: Layout,
+    mut on: impl FnMut(Element<'_>, &Place<'_>) -> Result<(), Error>,
+) -> Result<(Input, Vec<&'static str>), Error> {
+    let input = input_index(context, nth, path)?;
+    let (stamp, arrays) = scan_json(path, layout, |element| {
+        // An element is at most MAX_ELEMENT bytes long.
+        let len = element.bytes.len() as u32;
+        let span = Span { input, offset: element.offset, len, line: element.line };
+        on(element, &Place { source: context.source, path, span, by_line: false })
+    })?;
+    Ok((as_input(path, stamp), arrays))
+}
+
+/// Passes the lines of `path`, the `nth` file of a format, to `on`, each with its place.
+pub(super) fn lines(
+    context: ScanContext<'_>,
+    nth: u16,
+    path: &Path,
+    mut on: impl FnMut(Line<'_>, &Place<'_>) -> Result<(), Error>,
+) -> Result<Input, Error> {
+    let input = input_index(context, nth, path)?;
+    let stamp = scan_lines(path, MAX_LINE, |line| {
+        // A line is at most MAX_LINE bytes long.
+        let span = Span { input, offset: line.offset, len: line.bytes.len() as u32, line: line.number };
+        on(line, &Place { source: context.source, path, span, by_line: true })
+    })?;
+    Ok(as_input(path, stamp))
+}
+
+/// What a record says of itself while it is scanned.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) images: Vec<String>,
+    pub(super) id: String,
+    pub(super) split: Option<String>,
+}
+
+/// Why a record is of no use, and what it is called as far as that could be read.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) key: String,
+    pub(super) reason: RejectReason,
+}
+
+impl From<RejectReason> for Refusal {
+    /// Nothing could be read that names the record.
+    fn from(reason: RejectReason) -> Refusal {
+        Refusal { key: String::new(), reason }
+    }
+}
+
+impl Refusal {
+    /// To be given to `map_err`, once the record's name is known.
+    pub(super) fn of(key: String) -> impl FnOnce(RejectReason) -> Refusal {
+        |reason| Refusal { key, reason }
+    }
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) source: &'a str,
+    pub(super) path: &'a Path,
+    pub(super) span: Span,
+    /// Whether the line is enough to find it; a JSON file is often one line.
+    pub(super) by_line: bool,
+}
+
+impl Place<'_> {
+    /// A record that lies here and nowhere else.
+    pub(super) fn told(&self, head: Result<Head, Refusal>) -> ScannedText {
+        match head {
+            Ok(head) => head.at(vec![self.span]),
+            Err(refusal) => self.reject(refusal.key, refusal.reason),
+        }
+    }
+
+    /// The record here is of no use.
+    pub(super) fn reject(&self, key: String, reason: RejectReason) -> ScannedText {
+        let RejectReason { code, mut message } = reason;
+        if !self.by_line {
+            message.push_str(&format!(" (the record begins at byte {})", self.span.offset));
+        }
+        ScannedText::Reject(Reject {
+            outcome: Outcome::Rejected,
+            unit: Unit::Text,
+            stage: Stage::Scan,
+            code,
+            source: self.source.to_string(),
+            file: self.path.display().to_string(),
+            line: Some(self.span.line),
+            key,
+            message,
+            retryable: code.is_retryable(),
+        })
+    }
+}
+
+impl Head {
+    /// The record, with the bytes that it consists of.
+    pub(super) fn at(self, spans: Vec<Span>) -> ScannedText {
+        ScannedText::Record(TextRecord { images: self.images, id: self.id, split: self.split, spans })
+    }
+}
+
+/// A record whose spans are not as many as its format has: only a plan of another version can do that.
+pub(super) fn wrong_parts(expected: &str, found: usize) -> RejectReason {
+    RejectReason::new(Code::WrongLength, format!("the record has {found} spans where {expected} make it"))
+}
+
+fn input_index(context: ScanContext<'_>, nth: u16, path: &Path) -> Result<u16, Error> {
+    context.first_input.checked_add(nth).ok_or_else(|| Error::Input {
+        path: path.to_path_buf(),
+        line: None,
+        what: format!("is more than the {} inputs that a build can have", u16::MAX),
+        hint: "join the smaller files".into(),
+    })
+}
+
+fn as_input(path: &Path, stamp: Stamp) -> Input {
+    Input { path: path.to_path_buf(), stamp }
+}
