@@ -1,5 +1,30 @@
 //! Ready region features: what people have on disk, found while planning and decoded row by row.
 
+mod block;
+mod bottomup_tsv;
+mod boxes;
+mod class_list;
+mod flat_yaml;
+mod geometry;
+mod id_index;
+mod layout;
+mod lineidx;
+mod lxmert_tsv;
+mod object_labels;
+mod oscar_tsv;
+mod rows;
+mod single_tsv;
+mod tsv_lines;
+mod vinvl_tsv;
+mod vqa_tsv;
+
+pub use bottomup_tsv::BottomupTsv;
+pub use geometry::position_numbers;
+pub use lxmert_tsv::LxmertTsv;
+pub use oscar_tsv::OscarTsv;
+pub use vinvl_tsv::{VinvlPart, VinvlTsv};
+pub use vqa_tsv::VqaTsv;
+
 use data_specs::Picture;
 use serde::{Deserialize, Serialize};
 
@@ -86,3 +111,6 @@ pub enum GeometryOrder {
     /// x1/W, y1/H, x2/W, y2/H, h/H, w/W: some VinVL exports.
     HeightWidth,
 }
+
+#[cfg(test)]
+mod tests;
