@@ -7,6 +7,7 @@ mod dataset;
 pub mod durable;
 mod error;
 mod manifest;
+mod order;
 mod sample;
 mod schema;
 mod shard_reader;
@@ -20,6 +21,9 @@ pub use corpus::{
 pub use dataset::{Dataset, Verify};
 pub use error::Error;
 pub use manifest::{Account, FeatureInfo, Manifest, RejectsEntry, SCHEMA_VERSION, ShardEntry, manifest_path};
+pub use order::{
+    Batch, BatchShare, Batches, EpochOrder, LastBatch, OrderOptions, ReaderState, RowId, SampleOrder,
+};
 pub use sample::{Answer, EncodedImage, FeatureType, Picture, Sample, Tag, Text, TextKind};
 pub use schema::schema;
 pub use shard_reader::{ShardReader, hash_file};
