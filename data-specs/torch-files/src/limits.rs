@@ -3,8 +3,8 @@
 /// Bounds on what reading one file may cost. A file that asks for more is refused with
 /// [`Error::Limit`](crate::Error::Limit) before the memory is taken.
 ///
-/// The defaults read every file this project meets (a million-entry document frequency table takes about
-/// a quarter of [`Limits::max_live_bytes`]); raise one where an honest file needs it.
+/// The defaults read every file this project meets (a document frequency table of a million entries takes less
+/// than half of [`Limits::max_live_bytes`]); raise one where an honest file needs it.
 ///
 /// ```
 /// let limits = torch_files::Limits { max_pickle_bytes: 1 << 20, ..Default::default() };

@@ -8,6 +8,7 @@ mod machine;
 mod node;
 mod numpy;
 mod source;
+mod table;
 mod text;
 mod torch;
 

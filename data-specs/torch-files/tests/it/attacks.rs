@@ -114,6 +114,9 @@ fn memo_bombs() {
         let error = refuse(&memo_bomb(60, pair));
         assert!(matches!(error, Error::Limit { limit: "max_expanded_bytes", .. }), "{error:?}");
     }
+    let bomb = memo_bomb(60, b"t");
+    let as_key = [&bomb[..bomb.len() - 1], b"}g60\nNs."].concat();
+    assert!(matches!(refuse(&as_key), Error::Limit { limit: "max_expanded_bytes", .. }));
     // without the bomb, sharing is fine
     assert!(load_pickle_bytes(&memo_bomb(10, b"l"), &Limits::default()).is_ok());
     // one long text, named again and again
@@ -227,6 +230,11 @@ fn tensors_outside_their_storage() {
     let pickle = tensor("6", "0", "6", "1");
     let error = open(&archive(&[("a/data.pkl", &pickle)], CompressionMethod::Stored)).unwrap_err();
     assert!(matches!(error, Error::Storage { .. }), "{error:?}");
+    // a hook is code
+    let hooked = tensor("6", "0", "6", "1");
+    let hooked = [&hooked[..hooked.len() - b"tRs.".len()], b"Vhook\nI1\nstRs."].concat();
+    let error = open(&with_storage(&hooked, &[0; 24])).unwrap_err();
+    assert!(error.to_string().contains("hooks"), "{error}");
     // one element, 2^40 times
     let file = open(&with_storage(&tensor("1", "0", "1099511627776", "0"), &[0; 4])).unwrap();
     let (_, repeated) = file.tensors().next().unwrap();
