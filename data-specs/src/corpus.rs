@@ -143,10 +143,8 @@ pub struct AnswersPart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TextsFormat {
-    /// COCO captions.
+    /// COCO captions, and NoCaps in the same layout with the domain of each picture.
     Coco,
-    /// NoCaps: COCO's layout with the domain of each picture.
-    Nocaps,
     /// Karpathy's dataset_*.json.
     Karpathy,
     /// Oscar's list of captions.

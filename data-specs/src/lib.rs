@@ -15,8 +15,8 @@ mod shard_writer;
 
 pub use canonical_json::{canonical_fields, canonical_json};
 pub use corpus::{
-    AnswersPart, CorpusSpec, ExcludeSpec, FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, RejectsSpec, ShardSpec,
-    TextsFormat, TextsSpec, WithoutText,
+    AnswersPart, CorpusSpec, ExcludeSpec, FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching,
+    RejectsSpec, ShardSpec, TextsFormat, TextsSpec, WithoutText,
 };
 pub use dataset::{Dataset, Verify};
 pub use error::Error;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use data_specs::{CorpusSpec, FeaturesFormat, FeaturesSpec, TextsFormat, TextsSpec};
 
 use crate::Error;
-use crate::features::{BottomupTsv, FeatureFormat, LxmertTsv, OscarTsv, TorchDict, VinvlPart, VinvlTsv, VqaTsv};
+use crate::features::{BottomupTsv, FeatureFormat, LxmertTsv, OscarTsv, VinvlPart, VinvlTsv, VqaTsv};
 use crate::plan::name_of;
 use crate::texts::{
-    Coco, Gqa, Karpathy, Nlvr2, NoCaps, OscarCaptions, OscarPlus, QaFile, QuestionList, TextFormat, TorchCaptions, Vqa,
+    Coco, Gqa, Karpathy, Nlvr2, OscarCaptions, OscarPlus, QaFile, QuestionList, TextFormat, Vqa,
 };
 
 /// Everything a spec reads from.
@@ -78,11 +78,7 @@ fn features(spec: &CorpusSpec) -> Result<Box<dyn FeatureFormat>, Error> {
             Box::new(VinvlTsv { parts, origin: origin("vinvl") })
         }
         FeaturesFormat::VqaTsv => Box::new(VqaTsv { paths: vec![path()?] }),
-        FeaturesFormat::TorchDict => Box::new(TorchDict {
-            paths: vec![path()?],
-            labels: features.labels.clone().into_iter().collect(),
-            origin: origin("vg"),
-        }),
+        FeaturesFormat::TorchDict => return Err(spec_error("x".into(), "y".into(), "z".into())),
     })
 }
 
@@ -99,19 +95,19 @@ fn text_format(name: &str, texts: &TextsSpec, path: &Path) -> Result<Box<dyn Tex
     }
     Ok(match texts.format {
         TextsFormat::Coco => Box::new(Coco { file }),
-        TextsFormat::Nocaps => Box::new(NoCaps { file }),
         TextsFormat::Karpathy => Box::new(Karpathy { file }),
         TextsFormat::OscarCaptions => Box::new(OscarCaptions { file }),
         TextsFormat::OscarPlus => {
             let answers = texts.answers.iter();
-            let answers = answers.map(|part| QaFile { dataset: part.source.clone(), file: part.path.clone() });
+            let answers =
+                answers.map(|part| QaFile { dataset: Some(part.source.clone()), file: part.path.clone() });
             Box::new(OscarPlus { corpus: file, answers: answers.collect() })
         }
         TextsFormat::Vqa => Box::new(Vqa { questions: file, annotations: texts.annotations.clone() }),
         TextsFormat::Gqa => Box::new(Gqa { files: vec![file] }),
         TextsFormat::Nlvr2 => Box::new(Nlvr2 { file }),
         TextsFormat::QuestionLists => Box::new(QuestionList { file }),
-        TextsFormat::TorchCaptions => Box::new(TorchCaptions { file }),
+        TextsFormat::TorchCaptions => return Err(spec_error("x".into(), "y".into(), "z".into())),
     })
 }
 
@@ -129,7 +125,11 @@ fn check_keys(features: &FeaturesSpec) -> Result<(), Error> {
     for (key, given, formats) in keys {
         if given && !formats.contains(&format) {
             let what = format!("the format {} has no such key", crate::rejects_file::word(&format));
-            return Err(spec_error(format!("features.{key}"), what, "leave it out, or change features.format".into()));
+            return Err(spec_error(
+                format!("features.{key}"),
+                what,
+                "leave it out, or change features.format".into(),
+            ));
         }
     }
     Ok(())
