@@ -17,6 +17,7 @@ use crate::output::{PLAN, rejects_name, shard_name};
 use crate::plan::{Plan, RowRecipe, TextRecipe, count, interrupted, name_of, read_recipes};
 use crate::rejects_file::RejectsWriter;
 use crate::sources::Sources;
+use crate::texts::{ParsedTexts, Part, RejectedText};
 use crate::watch::{Phase, Watch};
 use crate::{Code, Error, Outcome, Reject, RejectReason, Stage, Unit};
 
@@ -167,6 +168,11 @@ impl Workshop<'_> {
             match self.parse_texts(record) {
                 Ok(parsed) => {
                     texts.extend(parsed.texts);
+                    for RejectedText { id, reason } in parsed.rejected {
+                        let reason = RejectReason::new(reason.code, format!("text {id}: {}", reason.message));
+                        let first = record.spans.first();
+                        lost.push(self.reject(recipe, Unit::Text, Stage::Decode, reason, first));
+                    }
                     extra.extend(parsed.row_extra);
                 }
                 // Bytes that could not be read may be readable later: the row waits for `retry` whole.
@@ -207,12 +213,15 @@ impl Workshop<'_> {
         Ok(picture)
     }
 
-    fn parse_texts(&self, record: &TextRecipe) -> Result<crate::texts::ParsedTexts, (Stage, RejectReason)> {
-        let parts = self.read_all(&record.spans)?;
+    fn parse_texts(&self, record: &TextRecipe) -> Result<ParsedTexts, (Stage, RejectReason)> {
+        let bytes = self.read_all(&record.spans)?;
+        let parts: Vec<Part> =
+            record.spans.iter().zip(bytes).map(|(&span, bytes)| Part { span, bytes }).collect();
         let format = &self.sources.texts[usize::from(record.section)].format;
         let parsed = unless_panic(|| format.parse(&parts)).map_err(|reason| (Stage::Decode, reason))?;
-        if parsed.texts.len() != record.texts as usize {
-            let message = format!("{} texts where planning counted {}", parsed.texts.len(), record.texts);
+        let found = parsed.texts.len() + parsed.rejected.len();
+        if found != record.texts as usize {
+            let message = format!("{found} texts where planning counted {}", record.texts);
             return Err((Stage::Decode, RejectReason::new(Code::WrongLength, message)));
         }
         Ok(parsed)

@@ -9,10 +9,9 @@ use memchr::memchr_iter;
 
 use super::json_value::ValueEnd;
 use crate::Error;
-use crate::inputs::{Stamp, scan_file};
 
 /// An element, or a member of the outermost object, longer than this ends the scan: it must fit into memory.
-pub const MAX_ELEMENT: usize = 64 << 20;
+const MAX_ELEMENT: usize = 64 << 20;
 
 /// Where in the file the elements are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,22 +54,6 @@ impl<'a> Element<'a> {
     pub fn value(&self) -> &'a [u8] {
         &self.bytes[self.value_at..]
     }
-}
-
-/// Passes every element of `path` to `on_element` while the file is read and hashed.
-///
-/// Returns the arrays that the file has, too: of [`Layout::Arrays`], in the order of the layout.
-///
-/// # Errors
-/// A file that cannot be read or has another layout, or what `on_element` returns.
-pub fn scan_json(
-    path: &Path,
-    layout: Layout,
-    mut on_element: impl FnMut(Element<'_>) -> Result<(), Error>,
-) -> Result<(Stamp, Vec<&'static str>), Error> {
-    let mut elements = JsonElements::new(path, layout);
-    let stamp = scan_file(path, |chunk| elements.push(chunk, &mut on_element))?;
-    Ok((stamp, elements.finish()?))
 }
 
 /// The elements of a JSON file that comes in chunks of any size.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use memchr::memchr;
 
 use crate::Error;
-use crate::inputs::{Stamp, scan_file};
 
 /// One line, without its end (`\n` or `\r\n`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,21 +15,6 @@ pub struct Line<'a> {
     pub offset: u64,
     /// The bytes: of the chunk itself where the line lies inside one.
     pub bytes: &'a [u8],
-}
-
-/// Passes every line of `path` to `on_line` while the file is read and hashed.
-///
-/// # Errors
-/// A file that cannot be read, a line longer than `max_line` bytes, or what `on_line` returns.
-pub fn scan_lines(
-    path: &Path,
-    max_line: u32,
-    mut on_line: impl FnMut(Line<'_>) -> Result<(), Error>,
-) -> Result<Stamp, Error> {
-    let mut lines = Lines::new(path, max_line);
-    let stamp = scan_file(path, |chunk| lines.push(chunk, &mut on_line))?;
-    lines.finish(&mut on_line)?;
-    Ok(stamp)
 }
 
 /// The lines of a file that comes in chunks of any size; a mark of UTF-8 (BOM) before the first is skipped.
@@ -175,19 +159,5 @@ mod tests {
         let mut lines = Lines::new(Path::new("some.tsv"), 9);
         let stop = |_: Line<'_>| Err(Error::Interrupted { signal: 2 });
         assert!(matches!(lines.push(b"a\nb\n", &mut { stop }), Err(Error::Interrupted { .. })));
-    }
-
-    #[test]
-    fn a_file_is_scanned_and_hashed_in_one_pass() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("some.tsv");
-        std::fs::write(&path, "a\nb\nc").unwrap();
-        let mut seen = Vec::new();
-        let stamp = scan_lines(&path, 9, |line| {
-            seen.extend_from_slice(line.bytes);
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!((seen.as_slice(), stamp.size), (&b"abc"[..], 5));
     }
 }

@@ -6,8 +6,8 @@ mod json_value;
 mod lines;
 
 pub use file::{InputFile, Stamp, scan_file};
-pub use json_elements::{Element, JsonElements, Layout, MAX_ELEMENT, scan_json};
-pub use lines::{Line, Lines, scan_lines};
+pub use json_elements::{Element, JsonElements, Layout};
+pub use lines::{Line, Lines};
 
 use std::path::{Path, PathBuf};
 

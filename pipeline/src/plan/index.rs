@@ -8,7 +8,7 @@ use super::join::{Ledger, join_reject};
 use super::pictures::Pictures;
 use crate::inputs::Span;
 use crate::sources::Sources;
-use crate::texts::{ParsedTexts, TextRecord};
+use crate::texts::{ParsedTexts, Part, TextRecord};
 use crate::{Code, Error, Outcome, Reject, Unit};
 
 /// A row in the making.
@@ -130,7 +130,8 @@ impl TextIndex {
         for (first, later) in std::mem::take(&mut self.doubles) {
             let parse = |at: u32| -> Result<Option<ParsedTexts>, Error> {
                 let entry = &self.entries[at as usize];
-                let parts = entry.spans().iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                let part = |span: Span| Ok(Part { span, bytes: read(&span)? });
+                let parts = entry.spans().into_iter().map(part).collect::<Result<Vec<_>, Error>>()?;
                 Ok(sources.texts[usize::from(entry.section)].format.parse(&parts).ok())
             };
             // A record that cannot be parsed is the task's to reject, with the reason.

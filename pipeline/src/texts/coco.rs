@@ -1,4 +1,7 @@
-//! COCO captions: `{"annotations": [{"image_id": 790, "id": 1, "caption": "..."}, ...], ...}`.
+//! COCO captions, and NoCaps in the same layout.
+//!
+//! `{"annotations": [{"image_id": 790, "id": 1, "caption": "..."}, ...],`
+//! ` "images": [{"id": 1949, "open_images_id": "...", "domain": "out-domain", ...}, ...]}`
 
 use std::path::PathBuf;
 
@@ -10,15 +13,22 @@ use crate::texts::scan::{self, Head, Refusal};
 use crate::texts::{ParsedTexts, Part, ScannedText, TextFormat};
 use crate::{Error, RejectReason};
 
-/// Captions in the layout of COCO, which Oscar's `*_caption_coco_format.json` has too.
+/// Captions in the layout of COCO, which Oscar's `*_caption_coco_format.json` and NoCaps have too.
 ///
 /// One record an annotation. Ids are whole numbers or strings. Fields that COCO does not have go into the
-/// text's `extra`; `images`, `info` and `licenses` are passed over.
+/// text's `extra`.
+///
+/// NoCaps says the domain of each picture in `images`, which may come before or after the captions, and for
+/// the test split come alone. Each picture with a `domain` or an `open_images_id` is a record without texts:
+/// its fields are the `row_extra`, its id is `image:<image id>`, which no caption has because their ids are
+/// numbers. Other pictures, `info` and `licenses` are passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coco {
-    /// `captions_train2014.json`, ...
+    /// `captions_train2014.json`, `nocaps_val_4500_captions.json`, ...
     pub file: PathBuf,
 }
+
+const LAYOUT: Layout = Layout::Arrays { required: &[], optional: &["annotations", "images"] };
 
 impl TextFormat for Coco {
     fn scan(
@@ -26,22 +36,51 @@ impl TextFormat for Coco {
         context: ScanContext<'_>,
         found: &mut dyn FnMut(ScannedText) -> Result<(), Error>,
     ) -> Result<Vec<Input>, Error> {
-        let layout = Layout::Arrays { required: &["annotations"], optional: &[] };
-        let (input, _) = scan::elements(context, 0, &self.file, layout, |element, place| {
-            found(place.told(caption_head(element.value())))
+        let mut pictures = 0;
+        let (input, arrays) = scan::elements(context, 0, &self.file, LAYOUT, |element, place| {
+            let head = match element.array {
+                "images" => picture_head(element.value()).transpose(),
+                _ => Some(caption_head(element.value())),
+            };
+            pictures += u64::from(element.array == "images" && head.is_some());
+            head.map_or(Ok(()), |head| found(place.told(head)))
         })?;
+        if pictures == 0 && !arrays.contains(&"annotations") {
+            return Err(Error::Input {
+                path: self.file.clone(),
+                line: None,
+                what: "has no key \"annotations\", and no pictures with domains either".into(),
+                hint: "is it a file of the layout that the spec names?".into(),
+            });
+        }
         Ok(vec![input])
     }
 
     fn parse(&self, parts: &[Part]) -> Result<ParsedTexts, RejectReason> {
-        parse_caption(parts)
+        let [part] = parts else { return Err(scan::wrong_parts("one", parts.len())) };
+        // Annotations name their picture by `image_id`, pictures have `id` alone.
+        if record::ids(&part.bytes, ["image_id"])?.may("image_id")?.is_some() {
+            return parse_caption(parts);
+        }
+        let row_extra = Fields::parse(&part.bytes)?.without("id").rest();
+        Ok(ParsedTexts { row_extra, ..ParsedTexts::default() })
     }
+}
+
+/// The id of a picture that says more than COCO's do.
+fn picture_head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
+    let ids = record::ids(bytes, ["id", "domain", "open_images_id"])?;
+    if ids.may("domain")?.or(ids.may("open_images_id")?).is_none() {
+        return Ok(None);
+    }
+    let image = ids.need("id")?;
+    Ok(Some(Head { id: format!("image:{image}"), images: vec![image], split: None, texts: 0 }))
 }
 
 /// The ids of one `{"image_id", "id", "caption"}`.
 pub(super) fn caption_head(bytes: &[u8]) -> Result<Head, Refusal> {
     let ids = record::ids(bytes, ["image_id", "id"])?;
-    let head = || Ok(Head { images: vec![ids.need("image_id")?], id: ids.need("id")?, split: None });
+    let head = || Ok(Head::one(vec![ids.need("image_id")?], ids.need("id")?));
     head().map_err(Refusal::of(ids.shown("id")))
 }
 
@@ -146,7 +185,43 @@ mod tests {
 
     #[test]
     fn mutants_are_accounted_for() {
-        let frame = Frame::Json(Layout::Arrays { required: &["annotations"], optional: &[] });
+        let frame = Frame::Json(Layout::Arrays { required: &[], optional: &["annotations"] });
+        let nocaps = format!("{{{IMAGES}, {CAPTIONS}}}");
+        mutants(&[("nocaps.json", &nocaps, frame)], |paths| Box::new(Coco { file: paths[0].clone() }));
         mutants(&[("captions.json", GOOD, frame)], |paths| Box::new(Coco { file: paths[0].clone() }));
+    }
+
+    const IMAGES: &str =
+        r#""images": [{"id": 59, "open_images_id": "69be", "domain": "out-domain", "width": 4}]"#;
+    const CAPTIONS: &str = r#""annotations": [{"image_id": 59, "id": 59, "caption": "Salmon."}]"#;
+
+    #[test]
+    fn captions_and_domains_come_in_any_order() {
+        let folder = Folder::new();
+        for (name, content) in
+            [("a", format!("{{{IMAGES}, {CAPTIONS}}}")), ("b", format!("{{{CAPTIONS}, {IMAGES}}}"))]
+        {
+            let trial = run(&Coco { file: folder.file(name, content) }).unwrap();
+            let texts = trial.texts();
+            assert_eq!((texts.len(), texts[0].text.as_str(), texts[0].id.as_str()), (1, "Salmon.", "59"));
+            assert_eq!(trial.images(), ["59", "59"]);
+            let (_, image) = trial.records.iter().find(|(record, _)| record.id == "image:59").unwrap();
+            let row_extra = &image.as_ref().unwrap().row_extra;
+            let row_extra = serde_json::to_string(row_extra).unwrap();
+            assert_eq!(row_extra, r#"{"open_images_id":"69be","domain":"out-domain","width":4}"#);
+        }
+    }
+
+    #[test]
+    fn the_test_split_of_nocaps_has_pictures_only() {
+        let folder = Folder::new();
+        let trial = run(&Coco { file: folder.file("test.json", format!("{{{IMAGES}}}")) }).unwrap();
+        assert_eq!((trial.records.len(), trial.texts().len()), (1, 0));
+        let coco = folder.file("image_info.json", r#"{"images": [{"id": 1, "file_name": "1.jpg"}]}"#);
+        let refused = run(&Coco { file: coco }).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("has no key \"annotations\""), "{refused}");
+        let nameless =
+            run(&Coco { file: folder.file("n.json", r#"{"images": [{"domain": "x"}]}"#) }).unwrap();
+        assert_eq!(nameless.refused(), ["1  BadJson: has no `id` (the record begins at byte 12)"]);
     }
 }

@@ -1,6 +1,6 @@
 //! GQA: `{"00101448": {"imageId": "2356112", "question": "...", "answer": "snowsuit", ...}, ...}`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_specs::{Answer, TextKind};
 use serde_json::Deserializer;
@@ -19,6 +19,35 @@ use crate::{Error, RejectReason};
 pub struct Gqa {
     /// `val_balanced_questions.json`, or the ten files of `train_all_questions/` in order.
     pub files: Vec<PathBuf>,
+}
+
+impl Gqa {
+    /// The questions at `path`: a file, or all JSON files of a folder in the order of their names.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or has none.
+    pub fn at(path: &Path) -> Result<Gqa, Error> {
+        if !path.is_dir() {
+            return Ok(Gqa { files: vec![path.to_path_buf()] });
+        }
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(Error::io("read", path))? {
+            let file = entry.map_err(Error::io("read", path))?.path();
+            if file.extension().is_some_and(|ending| ending == "json") {
+                files.push(file);
+            }
+        }
+        if files.is_empty() {
+            return Err(Error::Input {
+                path: path.to_path_buf(),
+                line: None,
+                what: "has no JSON files".into(),
+                hint: "name a file of questions, or the folder train_all_questions".into(),
+            });
+        }
+        files.sort();
+        Ok(Gqa { files })
+    }
 }
 
 impl TextFormat for Gqa {
@@ -55,7 +84,7 @@ fn head(element: Element<'_>) -> Result<Head, Refusal> {
     }
     let image = record::ids(element.value(), ["imageId"]).and_then(|ids| ids.need("imageId"));
     let image = image.map_err(Refusal::of(id.clone()))?;
-    Ok(Head { images: vec![image], id, split: None })
+    Ok(Head::one(vec![image], id))
 }
 
 /// Key and value of the member `"key": value`.
@@ -90,6 +119,24 @@ mod tests {
         assert_eq!((texts[1].id.as_str(), texts[1].answers.len(), &texts[1].extra), ("0\"2", 0, &None));
         assert_eq!((texts[2].text.as_str(), trial.records[2].0.spans[0].input), ("é?", 6));
         assert!(texts.iter().all(|text| text.kind == TextKind::Question));
+    }
+
+    #[test]
+    fn a_folder_gives_its_files_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Gqa::at(folder.path()).unwrap_err().to_string().contains("has no JSON files"));
+        for name in ["q_1.json", "q_0.json", "readme.txt"] {
+            std::fs::write(
+                folder.path().join(name),
+                format!("{{\"{name}\": {{\"imageId\": 1, \"question\": \"?\"}}}}"),
+            )
+            .unwrap();
+        }
+        let trial = run(&Gqa::at(folder.path()).unwrap()).unwrap();
+        let ids: Vec<_> = trial.texts().iter().map(|text| text.id.clone()).collect();
+        assert_eq!(ids, ["q_0.json", "q_1.json"]);
+        let one = folder.path().join("q_1.json");
+        assert_eq!(Gqa::at(&one).unwrap().files, [one]);
     }
 
     #[test]

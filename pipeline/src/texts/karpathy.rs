@@ -58,13 +58,14 @@ impl TextFormat for Karpathy {
 }
 
 fn head(bytes: &[u8]) -> Result<Head, Refusal> {
-    let ids = record::ids(bytes, ["cocoid", "filename", "imgid", "split"])?;
+    let ids = record::ids(bytes, ["cocoid", "filename", "imgid", "split", "sentences"])?;
     let head = || {
         let image = match ids.may("cocoid")? {
             Some(image) => image,
             None => stem(&ids.need("filename")?).to_string(),
         };
-        Ok(Head { images: vec![image], id: ids.need("imgid")?, split: ids.may("split")? })
+        let (id, split) = (ids.need("imgid")?, ids.may("split")?);
+        Ok(Head { images: vec![image], id, split, texts: ids.length("sentences")? })
     };
     head().map_err(Refusal::of(ids.shown("imgid")))
 }
@@ -145,8 +146,8 @@ mod tests {
             [
                 "1 0 BadJson: has no `filename`",
                 "1  BadJson: has no `imgid`",
-                "2 2 BadJson: `split` is a list and should be a whole number or a string",
                 "1 1 BadJson: has no `sentences`",
+                "2 2 BadJson: `split` is a list and should be a whole number or a string",
                 "2 3 BadJson: `sentences` is an object and should be a list",
             ]
         );

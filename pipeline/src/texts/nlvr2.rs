@@ -54,7 +54,7 @@ fn head(line: &[u8]) -> Result<Head, Refusal> {
     }
     let id = record::ids(line, ["identifier"])?.need("identifier")?;
     let images = pictures(&id).map_err(Refusal::of(id.clone()))?;
-    Ok(Head { images, id, split: None })
+    Ok(Head::one(images, id))
 }
 
 /// Left and right of the pair that an identifier names.

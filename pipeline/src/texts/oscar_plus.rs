@@ -8,7 +8,7 @@
 //! `QA_fileB.tsv`: qa id (`458752`), then `{"labels": ["moped"]}`. `QA_qaid2idx.json` beside it says in which row
 //! of that file an id stands; the file says so itself, so the index is not read and cannot be stale.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_specs::{Answer, TextKind};
 use serde_json::Value;
@@ -37,16 +37,50 @@ pub struct OscarPlus {
 /// The answers to the questions about the pictures of one data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QaFile {
-    /// First part of the image ids (`coco`, `gqa`, ...).
-    pub dataset: String,
-    /// Its `QA_fileB.tsv`.
+    /// First part of the image ids (`coco`, `gqa`, ...); `None` for all data sets that have no file of their own.
+    pub dataset: Option<String>,
+    /// The `QA_fileB.tsv`.
     pub file: PathBuf,
 }
+
+impl QaFile {
+    /// Those below `folder`: its own `QA_fileB.tsv` for all data sets, and those of its sub-folders, which are
+    /// named like their data sets.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or has none.
+    pub fn in_folder(folder: &Path) -> Result<Vec<QaFile>, Error> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+            let entry = entry.map_err(Error::io("read", folder))?;
+            let (dataset, file) = match entry.file_name().into_string() {
+                Ok(name) if name == QA_FILE => (None, entry.path()),
+                Ok(name) => (Some(name), entry.path().join(QA_FILE)),
+                Err(_) => continue, // no data set has such a name
+            };
+            if file.is_file() {
+                files.push(QaFile { dataset, file });
+            }
+        }
+        if files.is_empty() {
+            return Err(Error::Input {
+                path: folder.to_path_buf(),
+                line: None,
+                what: format!("has no {QA_FILE}"),
+                hint: "name the label folder of Oscar+, or one with a sub-folder for each data set".into(),
+            });
+        }
+        files.sort_by(|a, b| a.dataset.cmp(&b.dataset)); // the order of a folder is nobody's
+        Ok(files)
+    }
+}
+
+const QA_FILE: &str = "QA_fileB.tsv";
 
 /// The parts of an image id of the corpus, `<dataset>_[<chunk>_]<image id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CorpusImage<'a> {
-    /// `coco`, `flickr30k`, `gqa`, `googlecc` (also written `cc`), ...
+    /// `coco`, `flickr30k`, `gqa`, `googlecc`, ... as it is written.
     pub dataset: &'a str,
     /// Folder of the features, for the large data sets.
     pub chunk: Option<&'a str>,
@@ -54,14 +88,13 @@ pub struct CorpusImage<'a> {
     pub image: &'a str,
 }
 
-/// Data sets whose image ids have a chunk.
-const CHUNKED: [&str; 5] = ["googlecc", "sbu", "oi", "objects365", "tagoi"];
+/// Data sets whose image ids have a chunk; `cc` is another name of `googlecc`.
+const CHUNKED: [&str; 6] = ["googlecc", "cc", "sbu", "oi", "objects365", "tagoi"];
 
 impl<'a> CorpusImage<'a> {
     /// The parts of `id`, if it has them.
     pub fn parse(id: &'a str) -> Option<CorpusImage<'a>> {
         let (dataset, rest) = id.split_once('_')?;
-        let dataset = if dataset == "cc" { "googlecc" } else { dataset };
         let (chunk, image) = match CHUNKED.contains(&dataset).then(|| rest.split_once('_')) {
             Some(parts) => parts.map(|(chunk, image)| (Some(chunk), image))?,
             None => (None, rest),
@@ -88,7 +121,7 @@ impl TextFormat for OscarPlus {
                 }
                 Ok(())
             })?);
-            tables.push((answers.dataset.as_str(), Partners::new(halves)));
+            tables.push((answers.dataset.as_deref(), Partners::new(halves)));
         }
         let corpus = scan::lines(context, 0, &self.corpus, |line, place| {
             found(match row(line.bytes, place, &mut tables) {
@@ -132,7 +165,11 @@ impl TextFormat for OscarPlus {
     }
 }
 
-fn row(line: &[u8], place: &Place<'_>, tables: &mut [(&str, Partners)]) -> Result<ScannedText, Refusal> {
+fn row(
+    line: &[u8],
+    place: &Place<'_>,
+    tables: &mut [(Option<&str>, Partners)],
+) -> Result<ScannedText, Refusal> {
     let [image, label, _] = columns(line)?;
     let id = text_id(label, place.span.line);
     let mut record = || {
@@ -142,18 +179,19 @@ fn row(line: &[u8], place: &Place<'_>, tables: &mut [(&str, Partners)]) -> Resul
         let mut spans = vec![place.span];
         if let Some(question) = question_of(&corpus_image, label)? {
             let dataset = corpus_image.dataset;
-            let Some((_, answers)) = tables.iter_mut().find(|(known, _)| *known == dataset) else {
+            let of = |wanted| tables.iter().position(|(known, _)| *known == wanted);
+            let Some(table) = of(Some(dataset)).or_else(|| of(None)) else {
                 let message = format!("is a question, and no file has the answers of {dataset}");
                 return Err(RejectReason::new(Code::NoPartner, message));
             };
-            let Some(half) = answers.find(question) else {
+            let Some(half) = tables[table].1.find(question) else {
                 let message = format!("question {question} of {dataset} is not in its file of answers");
                 return Err(RejectReason::new(Code::NoPartner, message));
             };
             spans.push(half.span);
         }
         let images = vec![format!("{}/{}", corpus_image.dataset, corpus_image.image)];
-        Ok(Head { images, id: id.clone(), split: None }.at(spans))
+        Ok(Head::one(images, id.clone()).at(spans))
     };
     record().map_err(Refusal::of(id.clone()))
 }
@@ -167,9 +205,9 @@ fn question_of<'a>(image: &CorpusImage<'_>, label: &'a str) -> Result<Option<&'a
     {
         return Ok(Some(question));
     }
-    let same = |front: &str| match front.split('_').next() {
-        Some("cc") => image.dataset == "googlecc",
-        first => first == Some(image.dataset),
+    let same = |front: &str| {
+        let first = front.split('_').next().unwrap_or_default();
+        first == image.dataset || [first, image.dataset].iter().all(|name| matches!(*name, "cc" | "googlecc"))
     };
     if before_image(label).is_some_and(same) {
         return Ok(None);

@@ -70,11 +70,12 @@ fn head(bytes: &[u8], offset: u64) -> Result<Head, Refusal> {
     let ids = record::ids(bytes, ["img_id", "q_id"])?;
     let head = || {
         if !ids.is_object("img_id") {
-            return Ok(Head { images: vec![ids.need("img_id")?], id: ids.need("q_id")?, split: None });
+            return Ok(Head::one(vec![ids.need("img_id")?], ids.need("q_id")?));
         }
         let sides = Fields::parse(bytes)?.take("img_id").ok_or_else(|| lacks("img_id"))?;
         let [left, right] = pair(Fields::of(sides, "img_id")?)?;
-        Ok(Head { id: pair_id(&left, &right, offset), images: vec![left, right], split: None })
+        let id = pair_id(&left, &right, offset);
+        Ok(Head::one(vec![left, right], id))
     };
     head().map_err(Refusal::of(ids.shown("q_id")))
 }

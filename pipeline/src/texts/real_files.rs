@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::texts::trial::{Trial, run};
-use crate::texts::{Coco, Gqa, Nlvr2, NoCaps, TextFormat, Vqa};
+use crate::texts::{Coco, Gqa, Nlvr2, TextFormat, Vqa};
 
 fn reference_data() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
@@ -48,7 +48,7 @@ fn coco_captions() {
 #[test]
 fn nocaps() {
     let Some(data) = reference_data() else { return };
-    let trial = whole(&NoCaps { file: data.join("nocaps/nocaps_val_100_captions.json") });
+    let trial = whole(&Coco { file: data.join("nocaps/nocaps_val_100_captions.json") });
     assert_eq!(trial.texts().len(), 1000);
     let domains: Vec<_> = trial
         .records

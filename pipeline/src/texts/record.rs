@@ -28,6 +28,8 @@ pub(super) struct Ids<const N: usize> {
 enum Given {
     Absent,
     Id(String),
+    /// A list of so many.
+    List(u32),
     /// Something else, in words.
     Other(&'static str),
 }
@@ -43,6 +45,7 @@ impl<const N: usize> Ids<N> {
         match self.given(name) {
             Some(Given::Id(id)) if id.trim().is_empty() => Err(empty(name)),
             Some(Given::Id(id)) => Ok(Some(id.clone())),
+            Some(Given::List(_)) => Err(is_not(name, "a whole number or a string", "a list")),
             Some(Given::Other(kind)) => Err(is_not(name, "a whole number or a string", kind)),
             Some(Given::Absent) | None => Ok(None),
         }
@@ -53,6 +56,16 @@ impl<const N: usize> Ids<N> {
         match self.given(name) {
             Some(Given::Id(id)) => id.clone(),
             _ => String::new(),
+        }
+    }
+
+    /// How long the list under `name` is, which must be there.
+    pub(super) fn length(&self, name: &str) -> Result<u32, RejectReason> {
+        match self.given(name) {
+            Some(Given::List(length)) => Ok(*length),
+            Some(Given::Id(_)) => Err(is_not(name, "a list", "a number or a string")),
+            Some(Given::Other(kind)) => Err(is_not(name, "a list", kind)),
+            Some(Given::Absent) | None => Err(lacks(name)),
         }
     }
 
@@ -293,8 +306,11 @@ impl<'de> Visitor<'de> for GivenSeed {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Given, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Given::Other("a list"))
+        let mut length = 0;
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            length += 1;
+        }
+        Ok(Given::List(length))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given, A::Error> {

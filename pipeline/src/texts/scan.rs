@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::inputs::{Element, Input, Layout, Line, ScanContext, Span, Stamp, scan_json, scan_lines};
+use crate::inputs::{Element, Input, JsonElements, Layout, Line, Lines, ScanContext, Span, Stamp, scan_file};
 use crate::texts::{ScannedText, TextRecord};
 use crate::{Code, Error, Outcome, Reject, RejectReason, Stage, Unit};
 
@@ -20,13 +20,18 @@ pub(super) fn elements(
     mut on: impl FnMut(Element<'_>, &Place<'_>) -> Result<(), Error>,
 ) -> Result<(Input, Vec<&'static str>), Error> {
     let input = input_index(context, nth, path)?;
-    let (stamp, arrays) = scan_json(path, layout, |element| {
+    let mut on_element = |element: Element<'_>| {
         // An element is at most MAX_ELEMENT bytes long.
         let len = element.bytes.len() as u32;
         let span = Span { input, offset: element.offset, len, line: element.line };
         on(element, &Place { source: context.source, path, span, by_line: false })
+    };
+    let mut elements = JsonElements::new(path, layout);
+    let stamp = scan_file(path, |chunk| {
+        watched(context, chunk)?;
+        elements.push(chunk, &mut on_element)
     })?;
-    Ok((as_input(path, stamp), arrays))
+    Ok((as_input(path, stamp), elements.finish()?))
 }
 
 /// Passes the lines of `path`, the `nth` file of a format, to `on`, each with its place.
@@ -37,11 +42,17 @@ pub(super) fn lines(
     mut on: impl FnMut(Line<'_>, &Place<'_>) -> Result<(), Error>,
 ) -> Result<Input, Error> {
     let input = input_index(context, nth, path)?;
-    let stamp = scan_lines(path, MAX_LINE, |line| {
+    let mut on_line = |line: Line<'_>| {
         // A line is at most MAX_LINE bytes long.
         let span = Span { input, offset: line.offset, len: line.bytes.len() as u32, line: line.number };
         on(line, &Place { source: context.source, path, span, by_line: true })
+    };
+    let mut lines = Lines::new(path, MAX_LINE);
+    let stamp = scan_file(path, |chunk| {
+        watched(context, chunk)?;
+        lines.push(chunk, &mut on_line)
     })?;
+    lines.finish(&mut on_line)?;
     Ok(as_input(path, stamp))
 }
 
@@ -51,6 +62,8 @@ pub(super) struct Head {
     pub(super) images: Vec<String>,
     pub(super) id: String,
     pub(super) split: Option<String>,
+    /// How many texts are in it.
+    pub(super) texts: u32,
 }
 
 /// Why a record is of no use, and what it is called as far as that could be read.
@@ -115,15 +128,29 @@ impl Place<'_> {
 }
 
 impl Head {
+    /// A record of one text, as most are.
+    pub(super) fn one(images: Vec<String>, id: String) -> Head {
+        Head { images, id, split: None, texts: 1 }
+    }
+
     /// The record, with the bytes that it consists of.
     pub(super) fn at(self, spans: Vec<Span>) -> ScannedText {
-        ScannedText::Record(TextRecord { images: self.images, id: self.id, split: self.split, spans })
+        let Head { images, id, split, texts } = self;
+        ScannedText::Record(TextRecord { images, id, split, texts, spans })
     }
 }
 
 /// A record whose spans are not as many as its format has: only a plan of another version can do that.
 pub(super) fn wrong_parts(expected: &str, found: usize) -> RejectReason {
     RejectReason::new(Code::WrongLength, format!("the record has {found} spans where {expected} make it"))
+}
+
+fn watched(context: ScanContext<'_>, chunk: &[u8]) -> Result<(), Error> {
+    context.watch.scanned(chunk.len() as u64);
+    match context.watch.interrupted() {
+        Some(signal) => Err(Error::Interrupted { signal }),
+        None => Ok(()),
+    }
 }
 
 fn input_index(context: ScanContext<'_>, nth: u16, path: &Path) -> Result<u16, Error> {

@@ -133,7 +133,7 @@ fn question(
             }
             spans.push(half.span);
         }
-        Ok(Head { images: vec![image], id, split: None }.at(spans))
+        Ok(Head::one(vec![image], id).at(spans))
     };
     record().map_err(Refusal::of(ids.shown("question_id")))
 }

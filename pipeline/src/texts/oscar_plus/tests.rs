@@ -11,7 +11,7 @@ const COCO: &str =
 const GQA: &str = "00101448\t{\"labels\": []}\n";
 
 fn answers(dataset: &str, file: PathBuf) -> QaFile {
-    QaFile { dataset: dataset.into(), file }
+    QaFile { dataset: Some(dataset.into()), file }
 }
 
 #[test]
@@ -25,10 +25,7 @@ fn captions_and_questions() {
         ],
     };
     let trial = run(&corpus).unwrap();
-    assert_eq!(
-        trial.images(),
-        ["coco/391895", "coco/391895", "googlecc/12345", "gqa/2370799", "flickr30k/36979"]
-    );
+    assert_eq!(trial.images(), ["coco/391895", "coco/391895", "cc/12345", "gqa/2370799", "flickr30k/36979"]);
     let texts = trial.texts();
     let ids: Vec<_> = texts.iter().map(|text| text.id.as_str()).collect();
     assert_eq!(
@@ -59,7 +56,7 @@ fn image_ids_have_a_data_set_and_perhaps_a_chunk() {
     assert_eq!(parts("coco_391895"), Some(("coco", None, "391895")));
     assert_eq!(parts("coco_a_b"), Some(("coco", None, "a_b")));
     assert_eq!(parts("oi_7_0a_1b"), Some(("oi", Some("7"), "0a_1b")));
-    assert_eq!(parts("cc_0_1"), Some(("googlecc", Some("0"), "1")));
+    assert_eq!(parts("cc_0_1"), Some(("cc", Some("0"), "1")));
     assert_eq!(parts("mine_1"), Some(("mine", None, "1")));
     for id in ["", "coco", "coco_", "_1", "sbu_1", "sbu__1", "sbu_1_"] {
         assert_eq!(parts(id), None, "{id}");
@@ -75,6 +72,8 @@ fn label_ids_must_be_of_the_same_picture() {
     assert_eq!(of("coco_5", "coco_5"), Ok(None));
     assert_eq!(of("sbu_1_5", "sbu_1_5"), Ok(None));
     assert_eq!(of("cc_1_5", "cc_1_5"), Ok(None));
+    assert_eq!(of("cc_1_5", "googlecc_1_5"), Ok(None));
+    assert_eq!(of("googlecc_1_5", "cc_1_5"), Ok(None));
     assert_eq!(of("coco_5", "coco_qa_5_5"), Ok(Some("5")));
     assert_eq!(of("coco_5", "vqa_5_12"), Ok(Some("12")));
     assert_eq!(of("gqa_5", "gqa_5"), Ok(None));
@@ -82,6 +81,27 @@ fn label_ids_must_be_of_the_same_picture() {
     for label in ["coco_6", "coco_15", "sbu_5", "5", "", "coco_qa_6_5_", "coco_5_6", "coco_qa_5_"] {
         assert_eq!(of("coco_5", label), Err(Code::IdMismatch), "{label}");
     }
+}
+
+#[test]
+fn files_of_answers_are_found_in_their_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(QaFile::in_folder(folder.path()).unwrap_err().to_string().contains("has no QA_fileB.tsv"));
+    for dataset in ["gqa", "coco", "empty"] {
+        std::fs::create_dir(folder.path().join(dataset)).unwrap();
+    }
+    for file in ["gqa/QA_fileB.tsv", "QA_fileB.tsv", "coco/QA_fileB.tsv", "coco/QA_qaid2idx.json"] {
+        std::fs::write(folder.path().join(file), "1\t{\"labels\": [\"x\"]}\n").unwrap();
+    }
+    let answers = QaFile::in_folder(folder.path()).unwrap();
+    let datasets: Vec<_> = answers.iter().map(|file| file.dataset.as_deref()).collect();
+    assert_eq!(datasets, [None, Some("coco"), Some("gqa")]);
+
+    let corpus = folder.path().join("corpus.tsv");
+    std::fs::write(&corpus, "gqa_5\tgqa_qa_5_1\tx\nvg_5\tvg_qa_5_1\ty\n").unwrap();
+    let trial = run(&OscarPlus { corpus, answers }).unwrap();
+    let inputs: Vec<_> = trial.records.iter().map(|(record, _)| record.spans[1].input).collect();
+    assert_eq!((inputs, trial.texts().len()), (vec![8, 6], 2));
 }
 
 #[test]
