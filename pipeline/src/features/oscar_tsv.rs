@@ -10,10 +10,10 @@ use super::block::{RegionBlock, columns};
 use super::geometry::picture_with_positions;
 use super::layout::LayoutSearch;
 use super::object_labels::{Labels, bad_json, side, tags};
-use super::rows::{Row, RowStream, broken, rejected};
+use super::rows::{Row, RowStream, broken, rejected, scan_whole};
 use super::{FeatureFormat, FeatureLayout, PictureRecord, ScannedFeatures, ScannedPicture, flat_yaml};
 use crate::Error;
-use crate::inputs::{Input, ScanContext, Span, scan_file};
+use crate::inputs::{ScanContext, Span};
 use crate::reject::{Code, RejectReason};
 
 /// A data set of Oscar (`train.yaml`), whose keys `feature`, `label` and `hw` name TSVs of two columns,
@@ -67,9 +67,9 @@ impl FeatureFormat for OscarTsv {
         context: ScanContext<'_>,
         found: &mut dyn FnMut(ScannedPicture) -> Result<(), Error>,
     ) -> Result<ScannedFeatures, Error> {
-        let mut inputs = vec![Input { path: self.yaml.clone(), stamp: scan_file(&self.yaml, |_| Ok(()))? }];
+        let mut inputs = vec![scan_whole(context, &self.yaml)?];
         let open = |path: &PathBuf, number: u16| {
-            RowStream::open(path, context.first_input + number, self.write_index)
+            RowStream::open(context, path, context.first_input + number, self.write_index)
         };
         let mut features = open(&self.feature, 1)?;
         let mut partners = Vec::new();
@@ -146,7 +146,7 @@ impl FeatureFormat for OscarTsv {
 fn join(
     row: &Row,
     feature_path: &Path,
-    partners: &mut [RowStream],
+    partners: &mut [RowStream<'_>],
 ) -> Result<Result<Vec<Span>, RejectReason>, Error> {
     let mut spans = Ok(vec![row.span]);
     for partner in partners {

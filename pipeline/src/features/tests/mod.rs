@@ -43,7 +43,8 @@ impl Imported {
 fn import(format: &dyn FeatureFormat) -> Result<Imported, Error> {
     const FIRST: u16 = 3;
     let derived = tempfile::tempdir().unwrap();
-    let context = ScanContext { source: "test", first_input: FIRST, derived: derived.path() };
+    let context =
+        ScanContext { source: "test", first_input: FIRST, derived: derived.path(), watch: &crate::Unwatched };
     let (mut records, mut rejects) = (Vec::new(), Vec::new());
     let scanned = format.scan(context, &mut |found| {
         match found {
