@@ -64,9 +64,6 @@ pub struct FeaturesSpec {
     /// `vinvl-tsv`: several folders with the data set each belongs to, instead of `path`.
     #[serde(default)]
     pub parts: Vec<FeaturesPart>,
-    /// `vqa-tsv`: the json of byte offsets. `torch-dict`: unused.
-    #[serde(default)]
-    pub offsets: Option<PathBuf>,
     /// `torch-dict`: the labels that give tags.
     #[serde(default)]
     pub labels: Option<PathBuf>,
@@ -79,9 +76,6 @@ pub struct FeaturesSpec {
     /// Recorded with every tag.
     #[serde(default)]
     pub tag_origin: Option<String>,
-    /// `vinvl-tsv`: take `gt_objects` as tags where a row has them.
-    #[serde(default)]
-    pub annotated_tags: Option<bool>,
 }
 
 /// One folder of a composed import.
@@ -124,20 +118,35 @@ pub struct TextsSpec {
     /// The file; the section counts only where it is set.
     #[serde(default)]
     pub path: Option<PathBuf>,
-    /// `vqa`: the annotations, if they are not in the same file. `oscar-plus`: folder of the QA files.
+    /// `vqa`: the annotations, if they are not in the same file.
     #[serde(default)]
     pub annotations: Option<PathBuf>,
+    /// `oscar-plus`: the answers to the questions of each data set.
+    #[serde(default)]
+    pub answers: Vec<AnswersPart>,
     /// Splits to take, where the file gives splits (`karpathy`); all if absent.
     #[serde(default)]
     pub splits: Option<Vec<String>>,
+}
+
+/// The answers to the questions about one data set's pictures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswersPart {
+    /// Data set name, as the corpus spells it.
+    pub source: String,
+    /// Its QA_fileB.tsv.
+    pub path: PathBuf,
 }
 
 /// Layouts of text files; `docs/imports.md` describes each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TextsFormat {
-    /// COCO captions, and NoCaps in the same layout.
+    /// COCO captions.
     Coco,
+    /// NoCaps: COCO's layout with the domain of each picture.
+    Nocaps,
     /// Karpathy's dataset_*.json.
     Karpathy,
     /// Oscar's list of captions.
@@ -236,8 +245,7 @@ fn max_ratio() -> f64 {
 
 /// Keys whose values are paths: relative ones in a spec start at the spec's folder, relative ones in
 /// an override at the current folder.
-const PATH_KEYS: [&str; 8] =
-    ["path", "yaml", "offsets", "labels", "classes", "attributes", "annotations", "ids"];
+const PATH_KEYS: [&str; 7] = ["path", "yaml", "labels", "classes", "attributes", "annotations", "ids"];
 /// `ids` is also the name of a word at the top of the tree.
 const NOT_A_PATH: [&str; 1] = ["ids"];
 

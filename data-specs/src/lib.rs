@@ -15,7 +15,7 @@ mod shard_writer;
 
 pub use canonical_json::{canonical_fields, canonical_json};
 pub use corpus::{
-    CorpusSpec, ExcludeSpec, FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, RejectsSpec, ShardSpec,
+    AnswersPart, CorpusSpec, ExcludeSpec, FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, RejectsSpec, ShardSpec,
     TextsFormat, TextsSpec, WithoutText,
 };
 pub use dataset::{Dataset, Verify};
