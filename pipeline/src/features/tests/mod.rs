@@ -5,6 +5,7 @@ mod good_input;
 mod mutants;
 mod reference;
 mod synthetic;
+mod torch;
 
 use data_specs::Picture;
 
