@@ -14,7 +14,7 @@ mod object_labels;
 mod oscar_tsv;
 mod rows;
 mod single_tsv;
-mod tsv_lines;
+mod torch_dict;
 mod vinvl_tsv;
 mod vqa_tsv;
 
@@ -22,6 +22,7 @@ pub use bottomup_tsv::BottomupTsv;
 pub use geometry::position_numbers;
 pub use lxmert_tsv::LxmertTsv;
 pub use oscar_tsv::OscarTsv;
+pub use torch_dict::TorchDict;
 pub use vinvl_tsv::{VinvlPart, VinvlTsv};
 pub use vqa_tsv::VqaTsv;
 

@@ -4,11 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use memchr::memchr;
+
 use super::lineidx::LineIndex;
-use super::tsv_lines::{HEAD, Line, LineSplitter};
-use crate::inputs::{Input, ScanContext, Span, Stamp, scan_file};
+use crate::inputs::{Input, Line, Lines, ScanContext, Span, Stamp, scan_file};
 use crate::reject::{Code, Outcome, Reject, RejectReason, Stage, Unit};
-use crate::{Error, features::ScannedPicture};
+use crate::{Error, Watch, features::ScannedPicture, plan::interrupted};
+
+/// 500 regions of 2,054 numbers take 5.5 MB; far more than that is no line of features.
+const LONGEST_LINE: u32 = 256 << 20;
+
+/// Bytes in which an id and its tab must lie.
+const LONGEST_ID: usize = 1024;
 
 /// A row: its place and its id, or why it has none.
 #[derive(Debug)]
@@ -17,43 +24,59 @@ pub(super) struct Row {
     pub(super) id: Result<String, RejectReason>,
 }
 
+/// The rows that end in one chunk of the file.
+struct Batch {
+    rows: Vec<Row>,
+    bytes: usize,
+}
+
 /// Streams the rows of one TSV, read and hashed once by threads of its own, so that several files
 /// can be walked side by side in bounded memory.
-#[derive(Debug)]
-pub(super) struct RowStream {
+pub(super) struct RowStream<'a> {
     path: PathBuf,
-    receiver: Receiver<Vec<Row>>,
+    watch: &'a dyn Watch,
+    receiver: Receiver<Batch>,
     ready: std::vec::IntoIter<Row>,
     scan: Option<JoinHandle<Result<Stamp, Error>>>,
     stamp: Option<Stamp>,
     index: LineIndex,
 }
 
-impl RowStream {
+impl<'a> RowStream<'a> {
     /// Starts reading `path`, which is input number `input` of the plan.
     ///
     /// A `.lineidx` beside it is checked row by row; without one, `write_index` makes it.
-    pub(super) fn open(path: &Path, input: u16, write_index: bool) -> Result<RowStream, Error> {
+    pub(super) fn open(
+        context: ScanContext<'a>,
+        path: &Path,
+        input: u16,
+        write_index: bool,
+    ) -> Result<RowStream<'a>, Error> {
         let index = LineIndex::beside(path, write_index)?;
-        let (sender, receiver) = sync_channel::<Vec<Row>>(2);
+        let (sender, receiver) = sync_channel::<Batch>(2);
         let scan = thread::spawn({
             let path = path.to_path_buf();
             move || {
-                let mut splitter = LineSplitter::default();
+                let mut lines = Lines::new(&path, LONGEST_LINE);
+                let send = |rows, bytes| {
+                    // Nobody listens: the walk over the files has failed and says why.
+                    sender.send(Batch { rows, bytes }).map_err(|_| Error::Interrupted { signal: 0 })
+                };
                 let stamp = scan_file(&path, |chunk| {
                     let mut rows = Vec::new();
-                    splitter.feed(chunk, |line| row(&path, input, line).map(|row| rows.push(row)))?;
-                    // Nobody listens: the walk over the files has failed and says why.
-                    sender.send(rows).map_err(|_| Error::Interrupted { signal: 0 })
+                    lines.push(chunk, &mut |line| {
+                        rows.push(row(input, line));
+                        Ok(())
+                    })?;
+                    send(rows, chunk.len())
                 })?;
-                let mut rows = Vec::new();
-                splitter.finish(|line| row(&path, input, line).map(|row| rows.push(row)))?;
-                sender.send(rows).map_err(|_| Error::Interrupted { signal: 0 })?;
+                lines.finish(&mut |line| send(vec![row(input, line)], 0))?;
                 Ok(stamp)
             }
         });
         let path = path.to_path_buf();
-        Ok(RowStream { path, receiver, ready: Vec::new().into_iter(), scan: Some(scan), stamp: None, index })
+        let ready = Vec::new().into_iter();
+        Ok(RowStream { path, watch: context.watch, receiver, ready, scan: Some(scan), stamp: None, index })
     }
 
     /// The next row; `None` after the last one.
@@ -64,7 +87,11 @@ impl RowStream {
                 return Ok(Some(row));
             }
             match self.receiver.recv() {
-                Ok(rows) => self.ready = rows.into_iter(),
+                Ok(batch) => {
+                    self.watch.scanned(batch.bytes as u64);
+                    interrupted(self.watch)?;
+                    self.ready = batch.rows.into_iter();
+                }
                 Err(_) => break,
             }
         }
@@ -86,6 +113,15 @@ impl RowStream {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Stamps a whole file that is not read by rows.
+pub(super) fn scan_whole(context: ScanContext<'_>, path: &Path) -> Result<Input, Error> {
+    let stamp = scan_file(path, |chunk| {
+        context.watch.scanned(chunk.len() as u64);
+        interrupted(context.watch)
+    })?;
+    Ok(Input { path: path.to_path_buf(), stamp })
 }
 
 /// The scan's reject of a row.
@@ -120,25 +156,21 @@ pub(super) fn broken(
     Error::Input { path: path.to_path_buf(), line, what: what.into(), hint: hint.into() }
 }
 
-fn row(path: &Path, input: u16, line: Line<'_>) -> Result<Row, Error> {
-    let len = u32::try_from(line.len).map_err(|_| {
-        let what = format!("the line has {} bytes, more than 4 GiB", line.len);
-        broken(path, Some(line.number), what, "check that this is a text file with one picture a line")
-    })?;
+fn row(input: u16, line: Line<'_>) -> Row {
+    let len = line.bytes.len() as u32; // at most LONGEST_LINE
     let span = Span { input, offset: line.offset, len, line: line.number };
-    Ok(Row { span, id: id(line) })
+    Row { span, id: id(line.bytes) }
 }
 
-fn id(line: Line<'_>) -> Result<String, RejectReason> {
+fn id(line: &[u8]) -> Result<String, RejectReason> {
     let refuse = |code, message: String| Err(RejectReason::new(code, message));
-    if line.len == 0 {
+    if line.is_empty() {
         return refuse(Code::WrongColumns, "the line is empty".into());
     }
-    let Some(end) = memchr::memchr(b'\t', line.head) else {
-        let place = if line.len as usize > HEAD { "in its first 1,024 bytes" } else { "in it" };
-        return refuse(Code::WrongColumns, format!("the line has no tab {place}, so no id"));
+    let Some(end) = memchr(b'\t', &line[..line.len().min(LONGEST_ID)]) else {
+        return refuse(Code::WrongColumns, format!("no tab in the first {LONGEST_ID} bytes, so no id"));
     };
-    match std::str::from_utf8(&line.head[..end]).map(str::trim) {
+    match std::str::from_utf8(&line[..end]).map(str::trim) {
         Err(_) => refuse(Code::BadUtf8, "the id is not UTF-8".into()),
         Ok("") => refuse(Code::EmptyField, "the id is empty".into()),
         Ok(id) => Ok(id.to_string()),

@@ -18,7 +18,7 @@ pub(super) fn scan_single_tsv(
     (search, read): (&mut LayoutSearch, ReadBlock),
     found: &mut dyn FnMut(ScannedPicture) -> Result<(), Error>,
 ) -> Result<Input, Error> {
-    let mut rows = RowStream::open(path, input, false)?;
+    let mut rows = RowStream::open(context, path, input, false)?;
     while let Some(row) = rows.next_row()? {
         match row.id {
             Ok(id) => {

@@ -70,7 +70,7 @@ impl FeatureFormat for VinvlTsv {
                     let number = context.first_input + inputs.len() as u16;
                     // A map beside both files counts the rows of the features.
                     let own_map = path.parent() != Some(&part.dir);
-                    let (predictions, input) = Predictions::scan(path, number, own_map)?;
+                    let (predictions, input) = Predictions::scan(context, path, number, own_map)?;
                     labels = Some(predictions);
                     inputs.push(input);
                 }
@@ -138,7 +138,7 @@ impl VinvlPart {
         let context = ScanContext { source: self.source.as_deref().unwrap_or(context.source), ..context };
         let path = self.features();
         let mut index = IdIndex::read(&self.dir.join("imageid2idx.json"), Counts::Rows)?;
-        let mut rows = RowStream::open(&path, number, false)?;
+        let mut rows = RowStream::open(context, &path, number, false)?;
         while let Some(row) = rows.next_row()? {
             let line = row.span.line;
             let id = match row.id {
@@ -187,10 +187,15 @@ struct Predictions {
 }
 
 impl Predictions {
-    fn scan(path: &Path, number: u16, own_map: bool) -> Result<(Predictions, Input), Error> {
+    fn scan(
+        context: ScanContext<'_>,
+        path: &Path,
+        number: u16,
+        own_map: bool,
+    ) -> Result<(Predictions, Input), Error> {
         let map = path.with_file_name("imageid2idx.json");
         let mut index = if own_map { IdIndex::read(&map, Counts::Rows)? } else { None };
-        let mut rows = RowStream::open(path, number, false)?;
+        let mut rows = RowStream::open(context, path, number, false)?;
         let mut found =
             Predictions { path: path.to_path_buf(), rows: HashMap::new(), used: 0, nameless: None };
         while let Some(row) = rows.next_row()? {

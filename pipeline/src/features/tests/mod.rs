@@ -5,6 +5,7 @@ mod good_input;
 mod mutants;
 mod reference;
 mod synthetic;
+mod torch;
 
 use data_specs::Picture;
 
@@ -43,7 +44,8 @@ impl Imported {
 fn import(format: &dyn FeatureFormat) -> Result<Imported, Error> {
     const FIRST: u16 = 3;
     let derived = tempfile::tempdir().unwrap();
-    let context = ScanContext { source: "test", first_input: FIRST, derived: derived.path() };
+    let context =
+        ScanContext { source: "test", first_input: FIRST, derived: derived.path(), watch: &crate::Unwatched };
     let (mut records, mut rejects) = (Vec::new(), Vec::new());
     let scanned = format.scan(context, &mut |found| {
         match found {

@@ -56,7 +56,7 @@ fn account(features: &Path, imported: &Imported) {
     }
 }
 
-fn mutate(original: &[u8], random: &mut Random) -> Vec<u8> {
+pub(super) fn mutate(original: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = original.to_vec();
     for _ in 0..1 + random.below(3) {
         if bytes.is_empty() {
