@@ -15,6 +15,7 @@ mod question_lists;
 mod real_files;
 mod record;
 mod scan;
+mod torch_captions;
 #[cfg(test)]
 mod trial;
 mod vqa;
@@ -26,6 +27,7 @@ pub use nlvr2::Nlvr2;
 pub use oscar_captions::OscarCaptions;
 pub use oscar_plus::{CorpusImage, OscarPlus, QaFile};
 pub use question_lists::QuestionList;
+pub use torch_captions::TorchCaptions;
 pub use vqa::Vqa;
 
 use data_specs::Text;

@@ -56,6 +56,12 @@ pub(super) fn lines(
     Ok(as_input(path, stamp))
 }
 
+/// `path`, the `nth` file of a format, as an input that is not read by record.
+pub(super) fn whole(context: ScanContext<'_>, nth: u16, path: &Path) -> Result<Input, Error> {
+    input_index(context, nth, path)?;
+    Ok(as_input(path, scan_file(path, |chunk| watched(context, chunk))?))
+}
+
 /// What a record says of itself while it is scanned.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -119,7 +125,7 @@ impl Place<'_> {
             code,
             source: self.source.to_string(),
             file: self.path.display().to_string(),
-            line: Some(self.span.line),
+            line: Some(self.span.line).filter(|&line| line > 0),
             key,
             message,
             retryable: code.is_retryable(),
