@@ -12,6 +12,7 @@ mod sample;
 mod schema;
 mod shard_reader;
 mod shard_writer;
+mod tokenizer;
 
 pub use canonical_json::{canonical_fields, canonical_json};
 pub use corpus::{
@@ -28,3 +29,4 @@ pub use sample::{Answer, EncodedImage, FeatureType, Picture, Sample, Tag, Text, 
 pub use schema::schema;
 pub use shard_reader::{ShardReader, hash_file};
 pub use shard_writer::ShardWriter;
+pub use tokenizer::{SpecialIds, Tokenizer, Vocabulary, VocabularyOptions, WordCounts, clean_up};
