@@ -9,6 +9,7 @@ mod plan;
 mod reject;
 mod rejects_file;
 mod sources;
+pub mod stats;
 pub mod texts;
 mod watch;
 
@@ -16,4 +17,5 @@ pub use build::{BuildOptions, BuildReport, build, commit, dry_run, plan_only, ru
 pub use error::Error;
 pub use plan::Plan;
 pub use reject::{Code, Outcome, Reject, RejectReason, Stage, Unit};
+pub use stats::{Stats, stats, stats_page};
 pub use watch::{Phase, Unwatched, Watch};
