@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use data_specs::{CorpusSpec, FeaturesFormat, FeaturesSpec, TextsFormat, TextsSpec};
 
 use crate::Error;
-use crate::features::{BottomupTsv, FeatureFormat, LxmertTsv, OscarTsv, VinvlPart, VinvlTsv, VqaTsv};
+use crate::features::{BottomupTsv, FeatureFormat, LxmertTsv, OscarTsv, TorchDict, VinvlPart, VinvlTsv, VqaTsv};
 use crate::plan::name_of;
 use crate::texts::{
-    Coco, Gqa, Karpathy, Nlvr2, OscarCaptions, OscarPlus, QaFile, QuestionList, TextFormat, Vqa,
+    Coco, Gqa, Karpathy, Nlvr2, OscarCaptions, OscarPlus, QaFile, QuestionList, TextFormat, TorchCaptions, Vqa,
 };
 
 /// Everything a spec reads from.
@@ -78,7 +78,11 @@ fn features(spec: &CorpusSpec) -> Result<Box<dyn FeatureFormat>, Error> {
             Box::new(VinvlTsv { parts, origin: origin("vinvl") })
         }
         FeaturesFormat::VqaTsv => Box::new(VqaTsv { paths: vec![path()?] }),
-        FeaturesFormat::TorchDict => return Err(spec_error("x".into(), "y".into(), "z".into())),
+        FeaturesFormat::TorchDict => Box::new(TorchDict {
+            paths: vec![path()?],
+            labels: features.labels.clone().into_iter().collect(),
+            origin: origin("vg"),
+        }),
     })
 }
 
@@ -107,7 +111,7 @@ fn text_format(name: &str, texts: &TextsSpec, path: &Path) -> Result<Box<dyn Tex
         TextsFormat::Gqa => Box::new(Gqa { files: vec![file] }),
         TextsFormat::Nlvr2 => Box::new(Nlvr2 { file }),
         TextsFormat::QuestionLists => Box::new(QuestionList { file }),
-        TextsFormat::TorchCaptions => return Err(spec_error("x".into(), "y".into(), "z".into())),
+        TextsFormat::TorchCaptions => Box::new(TorchCaptions { file }),
     })
 }
 
