@@ -285,14 +285,14 @@ mod tests {
             let block = (0..regions * INFO.width).flat_map(|i| number(i).to_le_bytes()).collect::<Vec<u8>>();
             Picture {
                 image_id: format!("{n}-{side}"),
-                width: (n % 3 != 0).then_some(640),
-                height: (n % 3 != 0).then_some(480 + n),
-                image: (n % 6 == 0).then(|| EncodedImage {
+                width: (!n.is_multiple_of(3)).then_some(640),
+                height: (!n.is_multiple_of(3)).then_some(480 + n),
+                image: n.is_multiple_of(6).then(|| EncodedImage {
                     bytes: Some(Bytes::from(vec![n as u8; 100])),
-                    path: (n % 4 == 0).then(|| format!("{n}.jpg")),
+                    path: n.is_multiple_of(4).then(|| format!("{n}.jpg")),
                 }),
                 regions,
-                boxes: (n % 2 == 0).then(|| (0..regions).map(|i| [0.0, 1.0, i as f32, 2.5]).collect()),
+                boxes: n.is_multiple_of(2).then(|| (0..regions).map(|i| [0.0, 1.0, i as f32, 2.5]).collect()),
                 features: Bytes::from(block),
                 geometry: (n % 2 == 1).then(|| (0..regions).map(|i| [i as f32; 6]).collect()),
                 tags: (0..n % 4)
@@ -325,7 +325,7 @@ mod tests {
                     extra: (i == 1).then(|| "{\"a\":1}".to_string()),
                 })
                 .collect(),
-            extra: (n % 7 == 0).then(|| "{\"domain\":\"near\"}".to_string()),
+            extra: n.is_multiple_of(7).then(|| "{\"domain\":\"near\"}".to_string()),
         }
     }
 
@@ -380,7 +380,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let entry = write(folder.path(), &[]);
         let reader = ShardReader::open(folder.path(), &entry, INFO, true).unwrap();
-        assert!(reader.is_empty() && reader.len() == 0);
+        assert!(reader.is_empty());
     }
 
     #[test]

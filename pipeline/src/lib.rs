@@ -24,6 +24,6 @@ pub use peek::{peek, row_as_text};
 pub use plan::Plan;
 pub use reject::{Code, Outcome, Reject, RejectReason, Stage, Unit};
 pub use retry::{Retried, retry};
-pub use verify::{Verification, VerifiedShard, verify};
 pub use stats::{Stats, stats, stats_page};
+pub use verify::{Verification, VerifiedShard, verify};
 pub use watch::{Phase, Unwatched, Watch};

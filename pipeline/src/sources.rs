@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use data_specs::{CorpusSpec, FeaturesFormat, FeaturesSpec, TextsFormat, TextsSpec};
 
 use crate::Error;
-use crate::features::{BottomupTsv, FeatureFormat, LxmertTsv, OscarTsv, TorchDict, VinvlPart, VinvlTsv, VqaTsv};
+use crate::features::{
+    BottomupTsv, FeatureFormat, LxmertTsv, OscarTsv, TorchDict, VinvlPart, VinvlTsv, VqaTsv,
+};
 use crate::plan::name_of;
 use crate::texts::{
-    Coco, Gqa, Karpathy, Nlvr2, OscarCaptions, OscarPlus, QaFile, QuestionList, TextFormat, TorchCaptions, Vqa,
+    Coco, Gqa, Karpathy, Nlvr2, OscarCaptions, OscarPlus, QaFile, QuestionList, TextFormat, TorchCaptions,
+    Vqa,
 };
 
 /// Everything a spec reads from.

@@ -1,4 +1,4 @@
-//! What a user may type. The full help is frozen in `tests/golden/help`.
+//! What a user may type.
 
 use std::path::PathBuf;
 
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Peek(PeekArguments),
     /// Say where a row went: into which shard, or why into none
     Explain(ExplainArguments),
+    /// Train a WordPiece vocabulary on the texts and tags of a data set
+    Vocabulary(VocabularyArguments),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +103,9 @@ pub(crate) struct StatsArguments {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Worker threads [default: all cores]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
     /// Also write a page with histograms
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
@@ -130,4 +135,16 @@ pub(crate) struct ExplainArguments {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VocabularyArguments {
+    /// Folder of the data set
+    pub(crate) dataset: PathBuf,
+    /// Folder for vocab.txt and tokenizer.json
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Tokens at most, special ones included
+    #[arg(long, default_value_t = 30522)]
+    pub(crate) size: usize,
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use data_specs::{CorpusSpec, Manifest};
+use data_specs::{CorpusSpec, Dataset, Manifest, Verify, VocabularyOptions, WordCounts};
 use pipeline::BuildOptions;
 use serde_json::json;
 
 use super::arguments::{
     BuildArguments, Command, DatasetArguments, ExplainArguments, PeekArguments, PlanArguments,
-    RunTaskArguments, SpecArguments, StatsArguments,
+    RunTaskArguments, SpecArguments, StatsArguments, VocabularyArguments,
 };
 use super::exit::Exit;
 use super::progress::Progress;
@@ -29,6 +29,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Stats(arguments) => stats(&arguments),
         Command::Peek(arguments) => peek(&arguments),
         Command::Explain(arguments) => explain(&arguments),
+        Command::Vocabulary(arguments) => vocabulary(&arguments),
     }
 }
 
@@ -168,8 +169,51 @@ fn verify(arguments: &DatasetArguments) -> anyhow::Result<Exit> {
 }
 
 fn stats(arguments: &StatsArguments) -> anyhow::Result<Exit> {
-    let _ = arguments;
-    bail!("stats")
+    let progress = Progress::start()?;
+    let stats = pipeline::stats(&arguments.dataset, arguments.threads, &progress)?;
+    progress.finish();
+    if let Some(page) = &arguments.html {
+        std::fs::write(page, pipeline::stats_page(&stats))
+            .with_context(|| format!("cannot write {}", page.display()))?;
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string(&stats)?);
+    } else {
+        print!("{stats}");
+        if let Some(page) = &arguments.html {
+            println!("page      {}", page.display());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn vocabulary(arguments: &VocabularyArguments) -> anyhow::Result<Exit> {
+    let dataset = Dataset::with(&arguments.dataset, Verify::First, 1).map_err(pipeline::Error::from)?;
+    let mut words = WordCounts::default();
+    for index in 0..dataset.manifest().shards.len() {
+        let shard = dataset.shard(index).map_err(pipeline::Error::from)?;
+        let rows = (0..shard.len()).map(|row| shard.short(row));
+        let (mut texts, mut tags) = (Vec::new(), Vec::new());
+        for row in rows {
+            texts.extend(row.texts.iter().map(|text| text.text.as_str()));
+            texts.extend(row.texts.iter().flat_map(|text| &text.answers).map(|answer| answer.text.as_str()));
+            tags.extend(row.images.iter().flat_map(|image| &image.tags).map(|tag| tag.name.as_str()));
+        }
+        words.add(&texts).map_err(pipeline::Error::from)?;
+        words.add(&tags).map_err(pipeline::Error::from)?;
+    }
+    let options = VocabularyOptions { size: arguments.size, ..VocabularyOptions::default() };
+    let vocabulary = words.train(&options).map_err(pipeline::Error::from)?;
+    std::fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("cannot create {}", arguments.out.display()))?;
+    vocabulary.write(&arguments.out).map_err(pipeline::Error::from)?;
+    println!(
+        "{} tokens from {} different words: {}",
+        vocabulary.tokens().len(),
+        words.len(),
+        arguments.out.display()
+    );
+    Ok(Exit::Done)
 }
 
 fn peek(arguments: &PeekArguments) -> anyhow::Result<Exit> {

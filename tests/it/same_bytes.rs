@@ -1,0 +1,112 @@
+//! One plan, one result: whatever the threads, processes and places.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use conformance::binaries::{pipeline_command, run};
+use conformance::made_up::{Files, MadeUp};
+use conformance::oracle;
+
+const CORPUS: MadeUp = MadeUp { pictures: 60, regions: 5, width: 64, captions: 2, seed: 3 };
+
+fn command(verb: &str, files: &Files, out: &Path) -> Command {
+    let features = format!("features={}", files.features.display());
+    let captions = format!("captions={}", files.captions.display());
+    let mut command = pipeline_command([verb, "data-specs/corpora/lxmert-tsv.toml", "--set", &features]);
+    command.args(["--set", &captions, "--set", "shard.rows=16", "--out"]).arg(out);
+    command
+}
+
+fn succeed(command: &mut Command) -> String {
+    let (code, out, errors) = run(command);
+    assert_eq!(code, 0, "{errors}");
+    out
+}
+
+fn published(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    oracle::published_files(out).unwrap()
+}
+
+#[test]
+fn threads_and_processes_never_change_a_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = CORPUS.write(&folder.path().join("in")).unwrap();
+    let one = folder.path().join("one");
+    succeed(command("build", &files, &one).args(["--threads", "1"]));
+    for threads in ["2", "4", "8"] {
+        let out = folder.path().join(threads);
+        succeed(command("build", &files, &out).args(["--threads", threads]));
+        assert!(published(&out) == published(&one), "{threads} threads");
+    }
+    let tasks = folder.path().join("tasks");
+    succeed(&mut command("plan", &files, &tasks));
+    for task in ["3", "1", "0"] {
+        succeed(pipeline_command(["run-task"]).arg(&tasks).arg(task));
+    }
+    let (code, _, _) = run(pipeline_command(["commit"]).arg(&tasks));
+    assert_eq!(code, 5, "a task is missing");
+    succeed(pipeline_command(["run-task"]).arg(&tasks).env("SLURM_ARRAY_TASK_ID", "2"));
+    succeed(pipeline_command(["commit"]).arg(&tasks));
+    assert!(published(&tasks) == published(&one), "separate processes");
+}
+
+#[test]
+fn a_changed_plan_is_refused_and_the_fields_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = CORPUS.write(&folder.path().join("in")).unwrap();
+    let out = folder.path().join("out");
+    succeed(&mut command("build", &files, &out));
+    let before = published(&out);
+    for (set, field) in [
+        ("shard.rows=20", "spec.shard.rows"),
+        ("features.dtype=f16", "spec.features.dtype"),
+        ("split=val", "spec.split"),
+    ] {
+        let (code, _, errors) = run(command("build", &files, &out).args(["--set", set]));
+        assert!(code == 2 && errors.contains(field), "{set}: {code} {errors}");
+    }
+    let other = MadeUp { seed: 4, ..CORPUS }.write(&folder.path().join("in")).unwrap();
+    let (code, _, errors) = run(&mut command("build", &other, &out));
+    assert!(code == 2 && errors.contains("inputs.0.blake3"), "{errors}");
+    assert!(published(&out) == before);
+}
+
+#[test]
+fn rows_that_could_not_be_read_are_recovered_by_retry() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = CORPUS.write(&folder.path().join("in")).unwrap();
+    let out = folder.path().join("out");
+    succeed(command("build", &files, &out).env("PIPELINE_FAILPOINT", "read-error:50"));
+    assert_eq!(oracle::found(&out).unwrap().len(), CORPUS.pictures - 1);
+    let said = succeed(pipeline_command(["retry"]).arg(&out));
+    assert!(said.contains("1 of 1 rows recovered; manifest version 1"), "{said}");
+    assert_eq!(
+        oracle::found(&out).unwrap(),
+        oracle::expected(&files.features, Some(&files.captions)).unwrap()
+    );
+    succeed(pipeline_command(["verify"]).arg(&out));
+    assert!(succeed(pipeline_command(["retry"]).arg(&out)).contains("nothing to retry"));
+}
+
+#[test]
+fn damaged_lines_are_rejects_and_everything_else_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = CORPUS.write(&folder.path().join("in")).unwrap();
+    let text = std::fs::read_to_string(&files.features).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+    lines[7] = lines[7].replacen('\t', " ", 1);
+    let shorter = lines[9].len() - 8;
+    lines[9].truncate(shorter);
+    lines[11].push('!');
+    let copy = lines[20].clone();
+    lines.push(copy);
+    std::fs::write(&files.features, lines.join("\n")).unwrap();
+    let out = folder.path().join("out");
+    succeed(&mut command("build", &files, &out));
+    let found: serde_json::Value =
+        serde_json::from_str(&succeed(pipeline_command(["verify", "--json"]).arg(&out))).unwrap();
+    assert_eq!(found["row_account"]["read"], 61);
+    assert_eq!((&found["rows"], &found["rejected_rows"]), (&57.into(), &3.into()), "{found}");
+    assert_eq!(found["row_account"]["deduplicated"], 1);
+}
