@@ -1,0 +1,3 @@
+//! Scores of captions.
+
+pub mod ptb;
