@@ -1,3 +1,15 @@
-//! Scores of captions.
+//! Scores of captions: BLEU, ROUGE-L, CIDEr, METEOR and SPICE, equal to coco-caption's.
 
+mod bleu;
+mod cider;
+mod document_frequencies;
+mod ngrams;
 pub mod ptb;
+mod reward;
+mod rouge;
+mod score;
+
+pub use bleu::BleuStats;
+pub use document_frequencies::{DocumentFrequencies, END_OF_CAPTION};
+pub use reward::{Frequencies, cider_d};
+pub use score::{CaptionScores, ImageScores, Options, Pair, pair, pairs_of, score};

@@ -37,7 +37,10 @@ struct Lexer {
     dfa: DFA,
     look_ahead: Vec<LookAhead>,
     actions: Vec<Action>,
-    caches: Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>>,
+    caches: Pool<
+        Cache,
+        Box<dyn Fn() -> Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>,
+    >,
 }
 
 static LEXER: LazyLock<Lexer> = LazyLock::new(|| {
@@ -64,10 +67,8 @@ impl Lexer {
     /// The rule with the longest match at `position`, the first of them, and the match's end.
     fn longest(&self, cache: &mut Cache, symbols: &[u8], position: usize) -> (usize, usize) {
         const SEARCH: &str = "the search has no quit bytes, and its cache holds the automaton";
-        let mut state = self
-            .dfa
-            .start_state(cache, &start::Config::new().anchored(Anchored::Yes))
-            .expect(SEARCH);
+        let mut state =
+            self.dfa.start_state(cache, &start::Config::new().anchored(Anchored::Yes)).expect(SEARCH);
         let mut best = None;
         let mut at = position;
         loop {

@@ -45,7 +45,9 @@ fn tokenize_before<S: AsRef<str>>(caption: &str, following: &[S]) -> String {
     for next in following {
         let next = next.as_ref();
         text.push('\n');
-        text.extend(next.chars().take(LOOK_AHEAD).map(|character| if character == '\n' { ' ' } else { character }));
+        text.extend(
+            next.chars().take(LOOK_AHEAD).map(|character| if character == '\n' { ' ' } else { character }),
+        );
         if text.len() > own + LOOK_AHEAD {
             break;
         }
@@ -80,7 +82,9 @@ fn tokenize_before<S: AsRef<str>>(caption: &str, following: &[S]) -> String {
             symbols.push(alphabet::symbol(character));
         }
         offsets.push(text.len());
-        lexer::lex(&symbols, own, |lexeme| emit(&text[offsets[lexeme.start]..offsets[lexeme.end]], lexeme.action));
+        lexer::lex(&symbols, own, |lexeme| {
+            emit(&text[offsets[lexeme.start]..offsets[lexeme.end]], lexeme.action)
+        });
     }
     // A no-break space may be left at the very end.
     out.truncate(out.trim_end().len());
@@ -148,7 +152,9 @@ fn write_quote(out: &mut String, text: &str, [single, double]: [&str; 2]) {
 
 fn replace_ignoring_case(out: &mut String, text: &str, from: &str, to: &str) {
     let mut rest = text;
-    while let Some(position) = rest.as_bytes().windows(from.len()).position(|part| part.eq_ignore_ascii_case(from.as_bytes())) {
+    while let Some(position) =
+        rest.as_bytes().windows(from.len()).position(|part| part.eq_ignore_ascii_case(from.as_bytes()))
+    {
         out.push_str(&rest[..position]);
         out.push_str(to);
         rest = &rest[position + from.len()..];

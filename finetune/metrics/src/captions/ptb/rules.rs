@@ -73,7 +73,8 @@ const MONTHS: &str = "jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec";
 const DAYS: &str = "mon|tue|tues|wed|thu|thurs|fri";
 const STATES: &str = "ala|ariz|calif|colo|conn|ct|dak|fla|ga|ind|kans?|ky|md|mich|minn|mo|mont|neb|nev|okla|penn|tenn|va|vt|wisc?|wyo";
 // States that are words, or parts of names, when written small: the first letter must be a capital.
-const CAPITAL_STATES: &str = "A(?i:z|rk)|D(?i:el)|I(?i:ll)|L(?i:a)|M(?i:ass|iss)|O(?i:re)|P(?i:a)|T(?i:ex)|W(?i:ash)";
+const CAPITAL_STATES: &str =
+    "A(?i:z|rk)|D(?i:el)|I(?i:ll)|L(?i:a)|M(?i:ass|iss)|O(?i:re)|P(?i:a)|T(?i:ex)|W(?i:ash)";
 const COMPANIES: &str = "inc|cos?|corp|ltd|plc|rt|bancorp|bhd|assn|univ|intl|sys";
 const COMPANIES_INSIDE: &str = "invt|elec|natl|dept|blvd|rd|ave";
 const MEASURES: &str = "tel|est|ext|sq";
@@ -112,9 +113,7 @@ pub(super) fn rules() -> Vec<Rule> {
     let file_letter = format!("(?:{word_letter}|{DIGIT})");
     let name_particle = format!("(?:[dDoOlL]{WORD_APOSTROPHE}{ALNUM})?");
     let compound = format!(r"{name_particle}{ALNUM}+(?:[-_\x97]{name_particle}{ALNUM}+)*");
-    let hyphenated = format!(
-        r"[A-Za-z0-9][A-Za-z0-9.,\x8a]*(?:-(?:[A-Za-z0-9\x8a]+|{dotted}\.))+"
-    );
+    let hyphenated = format!(r"[A-Za-z0-9][A-Za-z0-9.,\x8a]*(?:-(?:[A-Za-z0-9\x8a]+|{dotted}\.))+");
     let slashed_part = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}";
     let capitals = format!(r"[A-Z]+(?:(?:[+&]|(?i:&amp;))[A-Z]+)+");
     let apostrophe_word = [
@@ -148,7 +147,8 @@ pub(super) fn rules() -> Vec<Rule> {
         rules.push(Rule { pattern: pattern.to_owned(), look_ahead, action });
     };
     use Action::{
-        ClosingQuote, Currency, DropSoftHyphens, Fixed, Fraction, Glue, Hyphens, Keep, OpeningQuote, PlainAmpersand, Skip,
+        ClosingQuote, Currency, DropSoftHyphens, Fixed, Fraction, Glue, Hyphens, Keep, OpeningQuote,
+        PlainAmpersand, Skip,
     };
     use LookAhead::{AllBut, BehindStop, FromApostrophe, FromNot, FromSpace, Last, None};
 
@@ -204,7 +204,10 @@ pub(super) fn rules() -> Vec<Rule> {
     add(&format!("{initials}{SPACE_OR_LINE}"), Last(1), Keep);
     add(&format!("{APOSTROPHE}[0-9][0-9]{SPACE_OR_LINE}"), Last(1), Keep);
     add(
-        &format!(r#"{file_letter}+(?:\.{file_letter}+)*\.{}(?:{SPACE_OR_LINE}|[.?!,])"#, any_case(FILE_ENDINGS)),
+        &format!(
+            r#"{file_letter}+(?:\.{file_letter}+)*\.{}(?:{SPACE_OR_LINE}|[.?!,])"#,
+            any_case(FILE_ENDINGS)
+        ),
         Last(1),
         Keep,
     );
