@@ -70,4 +70,11 @@ pub enum Error {
         /// What stands there.
         found: &'static str,
     },
+    /// A pickle that cannot be read.
+    #[error("cannot read the pickle: {source}")]
+    Pickle {
+        /// The reader's reason; it names the file.
+        #[from]
+        source: torch_files::Error,
+    },
 }

@@ -7,6 +7,7 @@ use std::{
 
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
+use torch_files::Value;
 
 use super::ngrams::{MAX_N, Numbering};
 use crate::{Error, layouts};
@@ -30,9 +31,13 @@ struct JsonFile {
 }
 
 impl DocumentFrequencies {
-    /// Reads our JSON (`{"ref_len": N, "document_frequency": {"a dog": 12.0, ...}}`).
+    /// Reads our JSON (`{"ref_len": N, "document_frequency": {"a dog": 12.0, ...}}`) or the pickle of
+    /// the original (the same, with tuples of words for n-grams).
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = layouts::read(path)?;
+        if layouts::first_byte(&bytes) != Some(b'{') {
+            return Self::from_pickle(path);
+        }
         let file: JsonFile =
             layouts::parse(path, "document frequencies ({ref_len, document_frequency})", &bytes)?;
         let read =
@@ -40,7 +45,31 @@ impl DocumentFrequencies {
         read.check(path.to_owned())
     }
 
-    pub(crate) fn check(self, path: PathBuf) -> Result<Self, Error> {
+    fn from_pickle(path: &Path) -> Result<Self, Error> {
+        let wrong = |problem: &str| Error::Content { path: path.to_owned(), problem: problem.to_owned() };
+        let value = torch_files::load_pickle(path, &torch_files::Limits::default())?;
+        let of = |key: &str| {
+            let entries = &value.as_dict()?.entries;
+            entries.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
+        };
+        let documents =
+            of("ref_len").and_then(Value::as_float).ok_or_else(|| wrong("has no number `ref_len`"))?;
+        let counted = of("document_frequency")
+            .and_then(Value::as_dict)
+            .ok_or_else(|| wrong("has no dictionary `document_frequency`"))?;
+        let mut frequency = FxHashMap::default();
+        for (words, count) in &counted.entries {
+            let words: Option<Vec<&str>> =
+                words.as_items().map(|items| items.iter().map(Value::as_str).collect()).unwrap_or_default();
+            let (Some(words), Some(count)) = (words, count.as_float()) else {
+                return Err(wrong("`document_frequency` must map tuples of words to numbers"));
+            };
+            frequency.insert(words.join(" "), count);
+        }
+        Self { documents, frequency }.check(path.to_owned())
+    }
+
+    fn check(self, path: PathBuf) -> Result<Self, Error> {
         if self.documents >= 1.0 && self.documents.is_finite() {
             return Ok(self);
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rustc_hash::FxHashMap;
+use torch_files::Value;
 
 use crate::{Error, layouts};
 
@@ -34,16 +35,28 @@ impl AnswerVocabulary {
         Self { answers, numbers }
     }
 
-    /// Reads a list of answers (label2ans) or a map of answer to number (ans2label), in JSON.
+    /// Reads a list of answers (label2ans) or a map of answer to number (ans2label), in JSON or pickled.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = layouts::read(path)?;
-        if layouts::first_byte(&bytes) == Some(b'[') {
-            return Ok(Self::new(layouts::parse(path, "a list of answers", &bytes)?));
-        }
-        let pairs: layouts::indexed::Pairs<usize> =
-            layouts::parse(path, "a map of answer to number", &bytes)?;
-        let mut answers = vec![None; pairs.0.len()];
-        for (answer, number) in pairs.0 {
+        let pairs = match layouts::first_byte(&bytes) {
+            Some(b'[') => return Ok(Self::new(layouts::parse(path, "a list of answers", &bytes)?)),
+            Some(b'{') => {
+                layouts::parse::<layouts::indexed::Pairs<usize>>(path, "a map of answer to number", &bytes)?.0
+            }
+            _ => {
+                let value = torch_files::load_pickle(path, &torch_files::Limits::default())?;
+                match from_pickle(&value) {
+                    Some(Pickled::List(answers)) => return Ok(Self::new(answers)),
+                    Some(Pickled::Map(pairs)) => pairs,
+                    None => {
+                        let problem = "is neither a list of answers nor a dictionary of answer to number".to_owned();
+                        return Err(Error::Content { path: path.to_owned(), problem });
+                    }
+                }
+            }
+        };
+        let mut answers = vec![None; pairs.len()];
+        for (answer, number) in pairs {
             match answers.get_mut(number) {
                 Some(slot @ None) => *slot = Some(answer),
                 _ => {
@@ -76,6 +89,21 @@ impl AnswerVocabulary {
     pub fn number(&self, answer: &str) -> Option<u32> {
         self.numbers.get(answer).copied()
     }
+}
+
+enum Pickled {
+    List(Vec<String>),
+    Map(Vec<(String, usize)>),
+}
+
+fn from_pickle(value: &Value) -> Option<Pickled> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    if let Some(items) = value.as_items() {
+        return items.iter().map(text).collect::<Option<_>>().map(Pickled::List);
+    }
+    let entries = value.as_dict()?.entries.iter();
+    let pairs = entries.map(|(answer, number)| Some((text(answer)?, usize::try_from(number.as_int()?).ok()?)));
+    pairs.collect::<Option<_>>().map(Pickled::Map)
 }
 
 /// The target of each vocabulary answer that annotators gave, ascending by number: 0.3, 0.6, 0.9 for
