@@ -3,7 +3,7 @@
 use std::{fs::File, io::BufWriter, path::PathBuf};
 
 use finetune_metrics::{
-    captions::{self, CaptionScores, END_OF_CAPTION, ImageScores, Options, Pair},
+    captions::{self, CaptionScores, END_OF_CAPTION, ImageScores, Options, Pair, meteor::Meteor},
     layouts,
 };
 use serde_json::{Map, Value, json};
@@ -138,6 +138,7 @@ impl DocumentFrequencies {
 struct Scorer<'a> {
     asked: &'a Captioning,
     frequencies: Option<captions::DocumentFrequencies>,
+    meteor: Meteor,
 }
 
 impl<'a> Scorer<'a> {
@@ -147,7 +148,8 @@ impl<'a> Scorer<'a> {
         }
         let frequencies =
             asked.document_frequencies.as_deref().map(captions::DocumentFrequencies::read).transpose()?;
-        Ok(Self { asked, frequencies })
+        let meteor = asked.meteor_data.as_deref().map(Meteor::with_data).transpose()?.unwrap_or_default();
+        Ok(Self { asked, frequencies, meteor })
     }
 
     fn wants(&self, metric: Metric) -> bool {
@@ -177,6 +179,14 @@ impl<'a> Scorer<'a> {
         let mut corpus = object(&scores.corpus);
         let mut per_image: Vec<Map<String, Value>> = scores.per_image.iter().map(object).collect();
         let mut stages = Value::Null;
+        if self.wants(Metric::Meteor) {
+            let meteor = self.meteor.score(pairs)?;
+            stages = json!({ "used": self.meteor.used(), "absent": self.meteor.absent() });
+            corpus.insert("METEOR".to_owned(), meteor.corpus.into());
+            for (image, score) in per_image.iter_mut().zip(meteor.per_image) {
+                image.insert("METEOR".to_owned(), score.into());
+            }
+        }
         if self.wants(Metric::Spice)
             && let Some(jar) = &self.asked.spice_jar
         {
@@ -189,16 +199,16 @@ impl<'a> Scorer<'a> {
         }
         let empty = pairs.iter().filter(|pair| pair.candidate.is_empty()).count();
         let mut out = Map::new();
+        out.insert("n_images".to_owned(), pairs.len().into());
+        out.insert("n_refs".to_owned(), pairs.iter().map(|pair| pair.references.len()).sum::<usize>().into());
         out.insert("bleu_stats".to_owned(), bleu_stats(&scores));
         out.insert("corpus".to_owned(), corpus.into());
         if !stages.is_null() {
-            out.insert("meteor".to_owned(), stages.take());
+            out.insert("meteor".to_owned(), stages);
         }
         out.insert(
             "counts".to_owned(),
             json!({
-                "images": pairs.len(),
-                "references": pairs.iter().map(|pair| pair.references.len()).sum::<usize>(),
                 "images_without_candidate": missing,
                 "candidates_without_words": empty,
             }),

@@ -3,6 +3,7 @@
 mod bleu;
 mod cider;
 mod document_frequencies;
+pub mod meteor;
 mod ngrams;
 pub mod ptb;
 mod reward;

@@ -49,7 +49,8 @@ impl AnswerVocabulary {
                     Some(Pickled::List(answers)) => return Ok(Self::new(answers)),
                     Some(Pickled::Map(pairs)) => pairs,
                     None => {
-                        let problem = "is neither a list of answers nor a dictionary of answer to number".to_owned();
+                        let problem =
+                            "is neither a list of answers nor a dictionary of answer to number".to_owned();
                         return Err(Error::Content { path: path.to_owned(), problem });
                     }
                 }
@@ -102,7 +103,8 @@ fn from_pickle(value: &Value) -> Option<Pickled> {
         return items.iter().map(text).collect::<Option<_>>().map(Pickled::List);
     }
     let entries = value.as_dict()?.entries.iter();
-    let pairs = entries.map(|(answer, number)| Some((text(answer)?, usize::try_from(number.as_int()?).ok()?)));
+    let pairs =
+        entries.map(|(answer, number)| Some((text(answer)?, usize::try_from(number.as_int()?).ok()?)));
     pairs.collect::<Option<_>>().map(Pickled::Map)
 }
 
