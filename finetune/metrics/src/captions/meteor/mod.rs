@@ -180,7 +180,7 @@ impl<'text> Vocabulary<'text> {
     }
 }
 
-/// Java's hash of a string: the reference compares words by it (`siblings` equals `teheran`).
+/// Java's hash of a string: the reference compares words by it (`Siblings` equals `Teheran`).
 fn java_hash(word: &str) -> i32 {
     word.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }

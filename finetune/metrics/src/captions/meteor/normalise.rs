@@ -66,7 +66,7 @@ pub(super) fn words(caption: &str, prefixes: &Prefixes) -> Vec<String> {
     }
     // The unusual spaces part words at the very end only.
     out.iter()
-        .flat_map(|word| word.split(|character| is_wide_space(character)))
+        .flat_map(|word| word.split(is_wide_space))
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
         .collect()

@@ -181,12 +181,12 @@ impl Stemmer {
     }
 
     fn step_1c(&mut self) {
-        if let [.., before, last @ (b'y' | b'Y')] = self.word.as_mut_slice()
+        // A consonant that is the first letter (by, dyed) keeps its y.
+        if let [_, .., before, last @ (b'y' | b'Y')] = self.word.as_mut_slice()
             && !is_vowel(*before)
         {
             *last = b'i';
         }
-        // A consonant that is the first letter (by, say) keeps its y.
     }
 
     fn step_2(&mut self) {
@@ -313,6 +313,7 @@ mod tests {
             ("dog's", "dog"),
             ("standing", "stand"),
             ("dying", "die"),
+            ("dyed", "dy"),
             ("skateboarding", "skateboard"),
             ("café", "café"),
         ] {

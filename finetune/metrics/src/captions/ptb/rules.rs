@@ -115,7 +115,7 @@ pub(super) fn rules() -> Vec<Rule> {
     let compound = format!(r"{name_particle}{ALNUM}+(?:[-_\x97]{name_particle}{ALNUM}+)*");
     let hyphenated = format!(r"[A-Za-z0-9][A-Za-z0-9.,\x8a]*(?:-(?:[A-Za-z0-9\x8a]+|{dotted}\.))+");
     let slashed_part = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}";
-    let capitals = format!(r"[A-Z]+(?:(?:[+&]|(?i:&amp;))[A-Z]+)+");
+    let capitals = r"[A-Z]+(?:(?:[+&]|(?i:&amp;))[A-Z]+)+";
     let apostrophe_word = [
         format!("{APOSTROPHE}(?i:n){APOSTROPHE}?"),
         format!("[lLdDjJ]{APOSTROPHE}"),
@@ -251,7 +251,7 @@ pub(super) fn rules() -> Vec<Rule> {
     add(&format!(r"{compound}\.{PAUSE}"), Last(1), Keep);
     add(&compound, None, Keep);
     add(&format!(r"{capitals}\.{PAUSE}"), Last(1), PlainAmpersand);
-    add(&capitals, None, PlainAmpersand);
+    add(capitals, None, PlainAmpersand);
 
     // Quotes, and what is left.
     add(&format!(r"'{LETTER}[^ \t\n\r\x85]"), AllBut(1), OpeningQuote);
