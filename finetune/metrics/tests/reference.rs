@@ -248,11 +248,7 @@ fn frequencies_from_pickle_and_json() {
     let pickle = DocumentFrequencies::read(&folder.join("df_fakecap1000_eos.p")).expect("the pickle");
     let text = DocumentFrequencies::read(&folder.join("df_fakecap1000_eos.json")).expect("the JSON");
     assert!(pickle.has_end_of_caption());
-    assert_eq!(pickle.documents, text.documents);
-    // The JSON keeps what occurs twice.
-    for (ngram, count) in text.frequency.iter().collect::<std::collections::BTreeMap<_, _>>() {
-        assert_eq!(pickle.frequency.get(ngram), Some(count), "{ngram}");
-    }
+    assert_eq!(pickle, text);
 
     let references =
         layouts::read_references(&folder.join("../captioning/fakecap1000_spice_input_refs.json"))
@@ -262,8 +258,9 @@ fn frequencies_from_pickle_and_json() {
         .iter()
         .map(|image| image.captions.iter().map(|caption| format!("{caption} <eos>")).collect())
         .collect();
-    let counted = DocumentFrequencies::count(with_end.iter().map(Vec::as_slice));
-    assert_eq!(counted.frequency.len(), pickle.frequency.len());
+    // The file keeps what occurs twice.
+    let mut counted = DocumentFrequencies::count(with_end.iter().map(Vec::as_slice));
+    counted.frequency.retain(|_, count| *count >= 2.0);
     assert_eq!(counted, pickle);
 
     let wanted = json(folder.join("expected/fakecap1000_eos_dffile.json"));
