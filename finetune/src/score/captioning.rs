@@ -3,7 +3,7 @@
 use std::{fs::File, io::BufWriter, path::PathBuf};
 
 use finetune_metrics::{
-    captions::{self, CaptionScores, END_OF_CAPTION, ImageScores, Options, Pair, meteor::Meteor},
+    captions::{self, CaptionScores, ImageScores, Options, Pair, meteor::Meteor},
     layouts,
 };
 use serde_json::{Map, Value, json};
@@ -109,10 +109,7 @@ impl DocumentFrequencies {
             captions::ptb::tokenize_all(&texts)
         };
         if self.end_of_caption {
-            tokens.iter_mut().for_each(|caption| {
-                caption.push(' ');
-                caption.push_str(END_OF_CAPTION);
-            });
+            tokens.iter_mut().for_each(|caption| *caption = captions::reward_caption(caption));
         }
         let mut rest = tokens.as_slice();
         let mut images = Vec::with_capacity(references.images.len());

@@ -12,5 +12,5 @@ mod score;
 
 pub use bleu::BleuStats;
 pub use document_frequencies::{DocumentFrequencies, END_OF_CAPTION};
-pub use reward::{Frequencies, cider_d};
+pub use reward::{Frequencies, cider_d, reward_caption};
 pub use score::{CaptionScores, ImageScores, Options, Pair, pair, pairs_of, score};

@@ -60,6 +60,12 @@ pub(super) fn given_weights(given: &DocumentFrequencies, numbering: &Numbering<'
     InverseFrequencies::given(given.documents, &by_number)
 }
 
+/// A caption as self-critical training counts and compares it: trimmed, without one final full stop,
+/// with ` <eos>` behind.
+pub fn reward_caption(caption: &str) -> String {
+    format!("{} {END_OF_CAPTION}", reward_text(caption))
+}
+
 /// The text that self-critical training compares, without `<eos>`.
 pub(super) fn reward_text(caption: &str) -> &str {
     let text = caption.trim();
