@@ -1,0 +1,16 @@
+//! Scores of captions: BLEU, ROUGE-L, CIDEr, METEOR and SPICE, equal to coco-caption's.
+
+mod bleu;
+mod cider;
+mod document_frequencies;
+pub mod meteor;
+mod ngrams;
+pub mod ptb;
+mod reward;
+mod rouge;
+mod score;
+
+pub use bleu::BleuStats;
+pub use document_frequencies::{DocumentFrequencies, END_OF_CAPTION};
+pub use reward::{Frequencies, cider_d, reward_caption};
+pub use score::{CaptionScores, ImageScores, Options, Pair, pair, pairs_of, score};

@@ -1,0 +1,13 @@
+//! The scores of the field's seven tasks, equal to the reference evaluators': captioning (NoCaps too),
+//! VQA, GQA, NLVR2 and retrieval. No tensors, no Java.
+
+pub mod captions;
+mod error;
+pub mod gqa;
+pub mod layouts;
+pub mod nlvr2;
+pub mod retrieval;
+mod table;
+pub mod vqa;
+
+pub use error::Error;

@@ -1,0 +1,56 @@
+//! The `finetune` command.
+
+mod arguments;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use arguments::{Arguments, Command};
+use clap::Parser;
+use finetune::score::{Error, as_table};
+
+/// How the process ends. Clap itself ends it with 2.
+#[derive(Debug, Clone, Copy)]
+enum Exit {
+    Done = 0,
+    Usage = 2,
+    Data = 3,
+    Runtime = 4,
+}
+
+fn main() -> ExitCode {
+    let exit = match run(Arguments::parse()) {
+        Ok(text) => {
+            print(&text);
+            Exit::Done
+        }
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            match error.downcast_ref::<Error>() {
+                Some(Error::Data(_) | Error::Shape { .. }) => Exit::Data,
+                Some(Error::Unavailable { .. }) => Exit::Usage,
+                _ => Exit::Runtime,
+            }
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<String> {
+    let Command::Score(score) = arguments.command;
+    let (result, output) = score.run()?;
+    if output.json {
+        return serde_json::to_string(&result).context("a result is always JSON");
+    }
+    Ok(as_table(&result).trim_end().to_owned())
+}
+
+#[expect(clippy::print_stdout, reason = "the one place where the command writes its result")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where the command complains")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}
