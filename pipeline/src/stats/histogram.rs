@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Bins of counts at most, before the open one.
+/// Bins of counts, about: their width is chosen so that no more hold the bulk of the values.
 const BINS: u64 = 24;
+/// Bins that are rather added than an open one begun.
+const FEW_MORE: u64 = 6;
 /// Counts up to here are kept one by one; above, to 1 part in 64. So a tally has a few thousand entries.
 const EXACT: u64 = 4096;
 /// Edges of the bins of shares: boxes differ by orders of magnitude, so the bins grow with them.
@@ -93,10 +95,12 @@ impl Tally {
     pub(super) fn finish(&self) -> Option<Histogram> {
         let (min, max) = self.min_max?;
         // One text of a thousand words must not squeeze all others into one bar: the last half per
-        // cent shares an open bin.
-        let last = self.quantile(0.995).max(min);
+        // cent may share an open bin. Where nearly all values are the smallest, the rest is the news.
+        let last = self.quantile(0.995);
+        let last = if last > min { last } else { max };
         let width = bin_width(last - min + 1);
         let first = min - min % width;
+        let last = if (max - first) / width < BINS + FEW_MORE { max } else { last };
         let mut bins: Vec<Bin> = (first..=last)
             .step_by(usize::try_from(width).unwrap_or(usize::MAX))
             .map(|from| {
@@ -221,7 +225,7 @@ mod tests {
             assert_eq!(bin.count, inside as u64, "{bin:?}");
         }
         assert_eq!(histogram.bins.iter().map(|bin| bin.count).sum::<u64>(), values.len() as u64);
-        assert!(histogram.bins.len() <= 25);
+        assert!(histogram.bins.len() <= 30);
     }
 
     #[test]
@@ -229,6 +233,8 @@ mod tests {
         assert_eq!(tally([]).finish(), None);
         let one = tally([36; 9]).finish().unwrap();
         assert_eq!(one.bins, [Bin { label: "36".into(), from: 36.0, to: 36.0, count: 9 }]);
+        let rare = tally((0..1000).map(|i| if i < 998 { 0 } else { i })).finish().unwrap();
+        assert_eq!((rare.bins[0].count, rare.bins.last().unwrap().count), (998, 2));
         let wide = tally([0, u64::MAX, u64::MAX - 1, 1 << 33]).finish().unwrap();
         assert_eq!(wide.bins.iter().map(|bin| bin.count).sum::<u64>(), 4);
         assert!(tally((0..1 << 20).map(|i| i * 977)).values.len() < 6000);
