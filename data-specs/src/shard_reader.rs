@@ -122,24 +122,29 @@ impl ShardReader {
     pub fn row(&self, row: usize) -> Result<Sample, Error> {
         let mut sample = self.rows[row].clone();
         for (at, picture) in sample.images.iter_mut().enumerate() {
-            let mut bytes = Vec::new();
+            let stored = self.features[self.first_picture[row] as usize + at];
+            let mut bytes = vec![0; stored.len as usize];
             self.read_features(row, at, &mut bytes)?;
             picture.features = Bytes::from(bytes);
         }
         Ok(sample)
     }
 
-    /// Puts the features of one picture of a row into `into`, replacing what it holds.
+    /// Puts the features of one picture of a row at the front of `into` and returns their bytes.
     ///
-    /// `into` gets regions x D numbers, little-endian, in the data set's type. A loader that keeps
-    /// its buffers reads without an allocation.
+    /// They are regions x D numbers, little-endian, in the data set's type. What does not fit is left
+    /// out from the end, as training limits regions; what is behind them in `into` is not touched. So
+    /// a loader fills its padded batch in place, with one read a picture and no allocation.
     ///
     /// # Errors
-    /// As [`row`](ShardReader::row).
-    pub fn read_features(&self, row: usize, picture: usize, into: &mut Vec<u8>) -> Result<(), Error> {
+    /// A failed read.
+    pub fn read_features(&self, row: usize, picture: usize, into: &mut [u8]) -> Result<usize, Error> {
         let stored = self.features[self.first_picture[row] as usize + picture];
-        into.resize(stored.len as usize, 0);
-        self.file.read_exact_at(into, stored.offset + 4).map_err(Error::io("read", &self.path))
+        let len = into.len().min(stored.len as usize);
+        self.file
+            .read_exact_at(&mut into[..len], stored.offset + 4)
+            .map_err(Error::io("read", &self.path))?;
+        Ok(len)
     }
 
     /// All rows whole, encoded pictures too, `batch` at a time: for tools, not for training.

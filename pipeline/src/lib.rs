@@ -1,5 +1,6 @@
 //! The build engine: ready features and texts become verified Parquet shards, and no row is lost.
 
+mod bench;
 mod build;
 mod error;
 mod explain;
@@ -17,6 +18,7 @@ pub mod texts;
 mod verify;
 mod watch;
 
+pub use bench::{ReadBench, bench_read};
 pub use build::{BuildOptions, BuildReport, build, commit, dry_run, plan_only, run_task};
 pub use error::Error;
 pub use explain::{Finding, explain};

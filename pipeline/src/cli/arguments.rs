@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     /// Train a WordPiece vocabulary on the texts and tags of a data set
     Vocabulary(VocabularyArguments),
+    /// Measure how fast shards become training batches here
+    Bench(BenchArguments),
 }
 
 #[derive(Debug, Args)]
@@ -147,4 +149,19 @@ pub(crate) struct VocabularyArguments {
     /// Tokens at most, special ones included
     #[arg(long, default_value_t = 30522)]
     pub(crate) size: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Folder of the data set
+    pub(crate) dataset: PathBuf,
+    /// Pictures a batch
+    #[arg(long, default_value_t = 64)]
+    pub(crate) batch: usize,
+    /// Regions a picture; more are left out, fewer are padded
+    #[arg(long, default_value_t = 36)]
+    pub(crate) regions: usize,
+    /// Epochs; the first hashes every shard
+    #[arg(long, default_value_t = 4)]
+    pub(crate) epochs: u64,
 }

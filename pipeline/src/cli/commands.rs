@@ -10,8 +10,8 @@ use pipeline::BuildOptions;
 use serde_json::json;
 
 use super::arguments::{
-    BuildArguments, Command, DatasetArguments, ExplainArguments, PeekArguments, PlanArguments,
-    RunTaskArguments, SpecArguments, StatsArguments, VocabularyArguments,
+    BenchArguments, BuildArguments, Command, DatasetArguments, ExplainArguments, PeekArguments,
+    PlanArguments, RunTaskArguments, SpecArguments, StatsArguments, VocabularyArguments,
 };
 use super::exit::Exit;
 use super::progress::Progress;
@@ -30,6 +30,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Peek(arguments) => peek(&arguments),
         Command::Explain(arguments) => explain(&arguments),
         Command::Vocabulary(arguments) => vocabulary(&arguments),
+        Command::Bench(arguments) => bench(&arguments),
     }
 }
 
@@ -213,6 +214,13 @@ fn vocabulary(arguments: &VocabularyArguments) -> anyhow::Result<Exit> {
         words.len(),
         arguments.out.display()
     );
+    Ok(Exit::Done)
+}
+
+/// One JSON line, to be put beside another program's.
+fn bench(arguments: &BenchArguments) -> anyhow::Result<Exit> {
+    let BenchArguments { dataset, batch, regions, epochs } = arguments;
+    println!("{}", serde_json::to_string(&pipeline::bench_read(dataset, *batch, *regions, *epochs)?)?);
     Ok(Exit::Done)
 }
 
