@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step ends the test")]
 
+mod architecture; // rules of the house
 mod doors; // the documented commands on real files
 mod kills; // kill -9 anywhere, run again, nothing lost or doubled
-mod same_bytes; // threads and processes never change a byte; a changed plan is refused
+mod outside;
+mod same_bytes; // threads and processes never change a byte; a changed plan is refused // full disks, closed folders, rivals, signals, wrong words

@@ -17,7 +17,11 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let exit = match commands::run(arguments.command) {
         Ok(exit) => exit,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Our own errors name their cause themselves; the alternate form would say it twice.
+            match error.downcast_ref::<pipeline::Error>() {
+                Some(error) => eprintln!("error: {error}"),
+                None => eprintln!("error: {error:#}"),
+            }
             Exit::of(&error)
         }
     };
