@@ -89,8 +89,10 @@ pub(crate) fn answer_fields() -> Fields {
     Fields::from(vec![required("text", DataType::Utf8), optional("score", DataType::Float32)])
 }
 
+/// A field that every row has. It is declared nullable all the same: `datasets` compares fields with
+/// ones of its own making, which are, and would otherwise not know `image` as a picture.
 fn required(name: &str, of: DataType) -> Field {
-    Field::new(name, of, false)
+    Field::new(name, of, true)
 }
 
 fn optional(name: &str, of: DataType) -> Field {
@@ -102,7 +104,7 @@ pub(crate) fn list_of(item: DataType) -> DataType {
 }
 
 pub(crate) fn item_field(item: DataType) -> Arc<Field> {
-    Arc::new(Field::new("element", item, false))
+    Arc::new(Field::new("element", item, true))
 }
 
 /// The `huggingface` entry of the file's metadata: `datasets` then knows `image` as a picture.

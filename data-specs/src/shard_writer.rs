@@ -70,10 +70,13 @@ impl ShardWriter {
 
 /// No time, host or thread count reaches a file: equal rows give equal bytes.
 fn properties() -> WriterProperties {
+    // pyarrow takes a schema's metadata from the Arrow schema alone, so `huggingface` stands there too.
+    let arrow = schema().as_ref().clone();
+    let arrow = arrow.with_metadata([("huggingface".to_string(), hugging_face_metadata())].into());
     let metadata = vec![
         KeyValue::new("oscar.schema_version".to_string(), SCHEMA_VERSION.to_string()),
         KeyValue::new("huggingface".to_string(), hugging_face_metadata()),
-        KeyValue::new("ARROW:schema".to_string(), encode_arrow_schema(&schema())),
+        KeyValue::new("ARROW:schema".to_string(), encode_arrow_schema(&arrow)),
     ];
     let mut properties = WriterProperties::builder()
         .set_created_by("oscar data-specs".to_string())

@@ -9,7 +9,7 @@ import os
 
 import numpy
 import pyarrow.parquet
-from datasets import load_dataset
+from datasets import Image, load_dataset
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("dataset")
@@ -31,5 +31,7 @@ assert (rows, texts) == (arguments.rows, arguments.texts), (rows, texts)
 
 loaded = load_dataset("parquet", data_files=shards, split="train", cache_dir=os.path.join(arguments.dataset, "_cache"))
 assert len(loaded) == arguments.rows
+image = loaded.features["images"].feature["image"]
+assert isinstance(image, Image), image
 assert loaded[0]["key"] and loaded[0]["images"][0]["regions"] > 0
 print(f"pyarrow and datasets read {rows} rows and {texts} texts of {len(shards)} shards")
