@@ -111,7 +111,7 @@ fn text_format(name: &str, texts: &TextsSpec, path: &Path) -> Result<Box<dyn Tex
             Box::new(OscarPlus { corpus: file, answers: answers.collect() })
         }
         TextsFormat::Vqa => Box::new(Vqa { questions: file, annotations: texts.annotations.clone() }),
-        TextsFormat::Gqa => Box::new(Gqa { files: vec![file] }),
+        TextsFormat::Gqa => Box::new(Gqa::at(path)?),
         TextsFormat::Nlvr2 => Box::new(Nlvr2 { file }),
         TextsFormat::QuestionLists => Box::new(QuestionList { file }),
         TextsFormat::TorchCaptions => Box::new(TorchCaptions { file }),

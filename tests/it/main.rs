@@ -5,5 +5,7 @@
 mod architecture; // rules of the house
 mod doors; // the documented commands on real files
 mod kills; // kill -9 anywhere, run again, nothing lost or doubled
+mod mutants; // damaged inputs through the whole engine
 mod outside;
-mod same_bytes; // threads and processes never change a byte; a changed plan is refused // full disks, closed folders, rivals, signals, wrong words
+mod readme;
+mod same_bytes; // threads and processes never change a byte; a changed plan is refused // full disks, closed folders, rivals, signals, wrong words // its commands run as they stand there

@@ -24,8 +24,9 @@ pub(super) fn built(report: &BuildReport, elapsed: Duration) -> String {
     // Writing into a String cannot fail; the same below.
     let _ = writeln!(
         out,
-        "built     {folder}: {} shards{resumed}, {}, in {seconds:.1} s{speed}",
+        "built     {folder}: {} {}{resumed}, {}, in {seconds:.1} s{speed}",
         HumanCount(report.shards as u64),
+        if report.shards == 1 { "shard" } else { "shards" },
         HumanBytes(report.bytes),
     );
     let _ = writeln!(out, "rows      {}", account(&report.rows));

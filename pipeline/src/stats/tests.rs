@@ -515,12 +515,3 @@ fn damage_and_signals_are_errors() {
     let error = stats(folder.path(), None, &Unwatched).unwrap_err().to_string();
     assert!(error.contains("shard-00001.parquet"), "{error}");
 }
-
-#[test]
-#[ignore = "writes a page to look at"]
-fn page_to_look_at() {
-    let stats = stats_of(&rich(), 3);
-    let path = std::env::temp_dir().join("stats.html");
-    std::fs::write(&path, stats_page(&stats)).unwrap();
-    println!("{stats}\n{}", path.display());
-}
