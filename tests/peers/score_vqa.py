@@ -1,0 +1,112 @@
+"""VQA accuracy: `finetune score vqa` beside a plain Python evaluator of the same rules, in one run.
+
+    cargo build --release -p finetune
+    python tests/peers/score_vqa.py --questions Q.json --annotations A.json --results R.json
+
+Prints one JSON object: seconds of both and their ratio. Both read the files; our process start is counted, Python's
+is not. Rules: leave one annotator out, min(1, matches / 3); texts are normalised where annotators differ.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import time
+
+MARKS = ';/[]"{}()=+\\_-><@`,?!'
+NUMBERS = dict(zip("none zero one two three four five six seven eight nine ten".split(), "0 0 1 2 3 4 5 6 7 8 9 10".split()))
+ARTICLES = {"a", "an", "the"}
+# Words that get their apostrophe back.
+SPELLINGS = """'ow's'at 'twas ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't
+haven't he'd he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am might've mightn't mightn't've must've mustn't
+needn't not've o'clock oughtn't shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's
+someone'd someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've there're
+there's they'd they'd've they'll they're they've wasn't we'd've we've weren't what'll what're what's what've when's where'd
+where's where've who'd who'd've who'll who's who've why'll why're why's won't would've wouldn't wouldn't've y'all
+y'all'd've y'all'll you'd you'd've you'll you're you've""".split()
+CONTRACTIONS = {
+    word[:position] + word[position + 1 :]: word
+    for word in SPELLINGS
+    for position, letter in enumerate(word)
+    if letter == "'"
+}
+COMMA_IN_NUMBER = re.compile(r"\d,\d")
+STOP = re.compile(r"\.(?!\d)")
+
+
+def tidy(text):
+    return text.replace("\n", " ").replace("\t", " ").strip()
+
+
+def normalise(text):
+    out = text
+    for mark in MARKS:
+        if mark + " " in text or " " + mark in text or COMMA_IN_NUMBER.search(text):
+            out = out.replace(mark, "")
+        else:
+            out = out.replace(mark, " ")
+    out = STOP.sub("", out, count=32)
+    words = [NUMBERS.get(word, word) for word in out.lower().split()]
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
+
+
+def accuracy(answers, given):
+    answers, given = [tidy(answer) for answer in answers], tidy(given)
+    if len(set(answers)) > 1:
+        answers, given = [normalise(answer) for answer in answers], normalise(given)
+    total = 0
+    for left_out in range(len(answers)):
+        others = answers[:left_out] + answers[left_out + 1 :]
+        total += min(1, others.count(given) / 3)
+    return total / len(answers)
+
+
+def peer(arguments):
+    start = time.perf_counter()
+    with open(arguments.questions) as file:
+        asked = {question["question_id"] for question in json.load(file)["questions"]}
+    with open(arguments.annotations) as file:
+        annotations = json.load(file)["annotations"]
+    with open(arguments.results) as file:
+        given = {result["question_id"]: result["answer"] for result in json.load(file)}
+    assert asked == set(given)
+    by_type = {}
+    for annotation in annotations:
+        value = accuracy([answer["answer"] for answer in annotation["answers"]], given[annotation["question_id"]])
+        for name in ("overall", annotation["answer_type"], annotation["question_type"]):
+            by_type.setdefault(name, []).append(value)
+    scores = {name: 100 * sum(values) / len(values) for name, values in by_type.items()}
+    return time.perf_counter() - start, scores["overall"], len(annotations)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--finetune", default="target/release/finetune")
+    for name in ("questions", "annotations", "results"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--repeats", type=int, default=15)
+    arguments = parser.parse_args()
+
+    command = [arguments.finetune, "score", "vqa", "--json"]
+    for name in ("questions", "annotations", "results"):
+        command += [f"--{name}", getattr(arguments, name)]
+    peers, seconds = [], []
+    for _ in range(arguments.repeats):
+        peers.append(peer(arguments))
+        start = time.perf_counter()
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        seconds.append(time.perf_counter() - start)
+    middle = arguments.repeats // 2
+    (peer_seconds, overall, count), our_seconds = sorted(peers)[middle], sorted(seconds)[middle]
+    result = {
+        "questions": count,
+        "peer_seconds": round(peer_seconds, 4),
+        "our_seconds": round(our_seconds, 4),
+        "ratio": round(peer_seconds / our_seconds, 1),
+        "largest_difference": abs(overall - json.loads(output)["overall"]),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
