@@ -122,29 +122,43 @@ impl ShardReader {
     pub fn row(&self, row: usize) -> Result<Sample, Error> {
         let mut sample = self.rows[row].clone();
         for (at, picture) in sample.images.iter_mut().enumerate() {
-            let stored = self.features[self.first_picture[row] as usize + at];
-            let mut bytes = vec![0; stored.len as usize];
+            let mut bytes = Vec::new();
             self.read_features(row, at, &mut bytes)?;
             picture.features = Bytes::from(bytes);
         }
         Ok(sample)
     }
 
-    /// Puts the features of one picture of a row at the front of `into` and returns their bytes.
+    /// Puts all features of one picture of a row into `into`, replacing what it holds.
     ///
-    /// They are regions x D numbers, little-endian, in the data set's type. What does not fit is left
-    /// out from the end, as training limits regions; what is behind them in `into` is not touched. So
-    /// a loader fills its padded batch in place, with one read a picture and no allocation.
+    /// They are regions x D numbers, little-endian, in the data set's type.
     ///
     /// # Errors
     /// A failed read.
-    pub fn read_features(&self, row: usize, picture: usize, into: &mut [u8]) -> Result<usize, Error> {
-        let stored = self.features[self.first_picture[row] as usize + picture];
-        let len = into.len().min(stored.len as usize);
+    pub fn read_features(&self, row: usize, picture: usize, into: &mut Vec<u8>) -> Result<(), Error> {
+        into.resize(self.stored(row, picture).len as usize, 0);
+        self.fill_slot(row, picture, into).map(|_| ())
+    }
+
+    /// Puts the features of one picture of a row at the front of `slot` and returns their bytes.
+    ///
+    /// What does not fit is left out from the end, as training limits regions; what is behind them in
+    /// `slot` is not touched. So a loader fills its padded batch in place, with one read a picture and
+    /// no allocation.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn fill_slot(&self, row: usize, picture: usize, slot: &mut [u8]) -> Result<usize, Error> {
+        let stored = self.stored(row, picture);
+        let len = slot.len().min(stored.len as usize);
         self.file
-            .read_exact_at(&mut into[..len], stored.offset + 4)
+            .read_exact_at(&mut slot[..len], stored.offset + 4)
             .map_err(Error::io("read", &self.path))?;
         Ok(len)
+    }
+
+    fn stored(&self, row: usize, picture: usize) -> Stored {
+        self.features[self.first_picture[row] as usize + picture]
     }
 
     /// All rows whole, encoded pictures too, `batch` at a time: for tools, not for training.
@@ -369,6 +383,17 @@ mod tests {
             assert_eq!(row, expected);
         }
         assert!(reader.features.len() > 300);
+
+        // A slot takes what fits; a buffer of any size becomes the whole block.
+        let block = &samples[9].images[0].features;
+        let mut slot = vec![7; block.len() + 4];
+        assert_eq!(reader.fill_slot(9, 0, &mut slot).unwrap(), block.len());
+        assert!(slot[..block.len()] == block[..] && slot[block.len()..] == [7; 4]);
+        assert_eq!(reader.fill_slot(9, 0, &mut slot[..100]).unwrap(), 100);
+        for mut buffer in [Vec::new(), vec![1; 3], vec![1; block.len() * 2]] {
+            reader.read_features(9, 0, &mut buffer).unwrap();
+            assert_eq!(buffer, block[..]);
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn bench_read(folder: &Path, batch: usize, regions: usize, epochs: u64) -> R
         for batch in rows.chunks(batch) {
             let read = padded.par_chunks_mut(slot.max(1)).zip(batch).map(|(slot, id)| {
                 let shard = dataset.shard(id.shard as usize)?;
-                let len = shard.read_features(id.row as usize, 0, slot)?;
+                let len = shard.fill_slot(id.row as usize, 0, slot)?;
                 slot[len..].fill(0);
                 Ok(len as u64)
             });
