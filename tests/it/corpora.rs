@@ -40,7 +40,9 @@ fn build(spec: &str, ids: &[&str], texts: &[(&str, &str, String)], more: &[&str]
         fs::write(&path, content).unwrap();
         command.args(["--set", &format!("{key}={}", path.display())]);
     }
-    more.iter().for_each(|set| drop(command.args(["--set", set])));
+    for set in more {
+        command.args(["--set", set]);
+    }
     let (code, _, errors) = run(&mut command);
     assert_eq!(code, 0, "{errors}");
     let (_, json, _) = run(pipeline_command(["verify", "--json"]).arg(&out));

@@ -66,7 +66,7 @@ pub(super) fn planned(plan: &Plan, folder: &Path) -> String {
     );
     let _ = writeln!(
         out,
-        "rows      {} of {} regions numbers each, {} texts",
+        "rows      {} with {} numbers a region, {} texts",
         HumanCount(plan.task_rows()),
         plan.layout.width,
         HumanCount(texts)
