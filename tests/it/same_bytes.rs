@@ -109,4 +109,22 @@ fn damaged_lines_are_rejects_and_everything_else_is_built() {
     assert_eq!(found["row_account"]["read"], 61);
     assert_eq!((&found["rows"], &found["rejected_rows"]), (&57.into(), &3.into()), "{found}");
     assert_eq!(found["row_account"]["deduplicated"], 1);
+
+    // The limit is no part of the plan: the same data set, another verdict.
+    let (code, text, _) = run(command("build", &files, &out).args(["--set", "rejects.max_ratio=0.04"]));
+    assert!(code == 4 && text.contains("TOO MANY REJECTS: 4.9 %"), "{code} {text}");
+}
+
+#[test]
+fn captions_of_other_pictures_end_with_too_many_rejects() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = CORPUS.write(&folder.path().join("in")).unwrap();
+    std::fs::write(&files.captions, r#"{"annotations": [{"image_id": 1, "id": 1, "caption": "A dog."}]}"#)
+        .unwrap();
+    let out = folder.path().join("out");
+    let (code, text, errors) = run(&mut command("build", &files, &out));
+    assert_eq!(code, 4, "{text}{errors}");
+    let (_, json, _) = run(pipeline_command(["verify", "--json"]).arg(&out));
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&found["rejected_rows"], &found["rejected_texts"]), (&60.into(), &1.into()));
 }
