@@ -110,9 +110,10 @@ fn damaged_lines_are_rejects_and_everything_else_is_built() {
     assert_eq!((&found["rows"], &found["rejected_rows"]), (&57.into(), &3.into()), "{found}");
     assert_eq!(found["row_account"]["deduplicated"], 1);
 
-    // The limit is no part of the plan: the same data set, another verdict.
-    let (code, text, _) = run(command("build", &files, &out).args(["--set", "rejects.max_ratio=0.04"]));
-    assert!(code == 4 && text.contains("TOO MANY REJECTS: 4.9 %"), "{code} {text}");
+    // The limit is no part of the plan: the same data set, another verdict. Two of the 61 rows count as
+    // damaged; the third, whose id swallowed a column, was turned away before, for want of captions.
+    let (code, text, _) = run(command("build", &files, &out).args(["--set", "rejects.max_ratio=0.03"]));
+    assert!(code == 4 && text.contains("TOO MANY REJECTS: 3.3 %"), "{code} {text}");
 }
 
 #[test]
