@@ -6,7 +6,7 @@ use std::path::Path;
 use data_specs::{Account, Manifest, RejectsEntry};
 use serde::Serialize;
 
-use crate::build::{Workshop, open_files};
+use crate::build::Workshop;
 use crate::output::{Lock, PLAN, REJECTS};
 use crate::plan::{Plan, PlanInputs, read_recipes};
 use crate::rejects_file::{RejectsWriter, read_rejects};
@@ -36,7 +36,7 @@ pub fn retry(folder: &Path, watch: &dyn Watch) -> Result<Retried, Error> {
     lock.clear_pending()?;
     let mut manifest = Manifest::latest(folder)?;
     let plan = Plan::load(folder)?;
-    let PlanInputs { spec, inputs } = PlanInputs::load(folder)?;
+    let inputs = PlanInputs::load(folder)?;
 
     let mut keys = HashSet::new();
     for entry in &manifest.rejects {
@@ -55,14 +55,14 @@ pub fn retry(folder: &Path, watch: &dyn Watch) -> Result<Retried, Error> {
     watch.planned(1, 0, keys.len() as u64);
 
     let build_id = plan.build_id();
-    let sources = Sources::of(&spec)?;
+    let sources = Sources::of(&inputs.spec)?;
     let workshop = Workshop {
         folder,
         plan: &plan,
         build_id: &build_id,
         sources: &sources,
-        inputs: &inputs,
-        files: open_files(&inputs)?,
+        inputs: &inputs.inputs,
+        files: inputs.open()?,
         watch,
     };
     let plan_folder = folder.join(PLAN);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use conformance::binaries::{pipeline_command, run};
+use conformance::binaries::{pipeline_command, root, run};
 use conformance::made_up::{Files, MadeUp};
 use conformance::oracle;
 
@@ -128,4 +128,83 @@ fn captions_of_other_pictures_end_with_too_many_rejects() {
     let (_, json, _) = run(pipeline_command(["verify", "--json"]).arg(&out));
     let found: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&found["rejected_rows"], &found["rejected_texts"]), (&60.into(), &1.into()));
+}
+
+#[test]
+fn a_class_list_that_appears_between_two_runs_is_a_changed_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = CORPUS.write(&folder.path().join("in")).unwrap();
+    let list = folder.path().join("in/objects_vocab.txt");
+    let aside = folder.path().join("objects_vocab.txt");
+    std::fs::rename(&list, &aside).unwrap();
+    let out = folder.path().join("out");
+    let (code, _, _) = run(command("build", &files, &out).env("PIPELINE_FAILPOINT", "shard-renamed:2"));
+    assert_eq!(code, 128 + 9);
+    std::fs::rename(&aside, &list).unwrap();
+    // Rows before without tags and rows after with them would be one data set of two kinds.
+    let (code, text, errors) = run(&mut command("build", &files, &out));
+    assert!(code == 2 && errors.contains("inputs"), "{code} {text} {errors}");
+    let (code, _, errors) = run(pipeline_command(["run-task"]).arg(&out).arg("3"));
+    assert!(code == 2 && errors.contains("objects_vocab.txt"), "{code} {errors}");
+    std::fs::rename(&list, &aside).unwrap();
+    let said = succeed(&mut command("build", &files, &out));
+    assert!(said.contains("no class list"), "{said}");
+}
+
+#[test]
+fn inputs_that_were_only_touched_or_moved_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = CORPUS.write(&folder.path().join("in")).unwrap();
+    let out = folder.path().join("out");
+    let (code, _, _) = run(command("build", &files, &out).env("PIPELINE_FAILPOINT", "shard-renamed:2"));
+    assert_eq!(code, 128 + 9);
+    std::fs::rename(folder.path().join("in"), folder.path().join("moved")).unwrap();
+    let moved = Files {
+        features: folder.path().join("moved/features.tsv"),
+        captions: folder.path().join("moved/captions.json"),
+    };
+    let text = std::fs::read(&moved.captions).unwrap();
+    std::fs::write(&moved.captions, text).unwrap();
+    succeed(&mut command("build", &moved, &out));
+    assert_eq!(
+        oracle::found(&out).unwrap(),
+        oracle::expected(&moved.features, Some(&moved.captions)).unwrap()
+    );
+}
+
+/// A pickled input is derived into lines while planning, and tasks read those: they must outlive a
+/// second look at the inputs.
+#[test]
+fn a_pickle_that_was_only_touched_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = root().join("data-specs/torch-files/tests/golden/captions_zip.pt");
+    let captions = folder.path().join("captions.pt");
+    std::fs::copy(golden, &captions).unwrap();
+    let features = folder.path().join("features.tsv");
+    let column = |numbers: &[f32]| {
+        base64_simd::STANDARD
+            .encode_to_string(numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>())
+    };
+    let line =
+        |id| format!("{id}\t100\t80\t1\t{}\t{}\n", column(&[1.0, 2.0, 30.0, 40.0]), column(&[0.5; 64]));
+    std::fs::write(&features, [391_895, 522_418].map(line).concat()).unwrap();
+    let out = folder.path().join("out");
+    let command = || {
+        let mut command = pipeline_command(["build", "data-specs/corpora/bottomup-tsv.toml"]);
+        for (key, value) in [("features", &features), ("captions", &captions)] {
+            command.arg("--set").arg(format!("{key}={}", value.display()));
+        }
+        command.args(["--set", "texts.captions.format=torch-captions", "--set", "shard.rows=1"]);
+        command.arg("--out").arg(&out);
+        command
+    };
+    let (code, _, _) = run(command().env("PIPELINE_FAILPOINT", "shard-renamed:1"));
+    assert_eq!(code, 128 + 9);
+    // Another time on the same bytes: twice, as the stamps of the second look serve the third.
+    for _ in 0..2 {
+        let bytes = std::fs::read(&captions).unwrap();
+        std::fs::write(&captions, bytes).unwrap();
+        let said = succeed(&mut command());
+        assert!(said.contains("10 read = 10 written"), "{said}");
+    }
 }

@@ -115,6 +115,7 @@ fn rows_and_shards_are_spread_over_the_epoch() {
             }
         }
     }
+    assert_eq!(cells.len(), 3, "each of the three rows was met");
     for (row, cells) in cells {
         let chi2: f64 = cells.iter().map(|count| (count - 200.0).powi(2) / 200.0).sum();
         assert!(chi2 < 33.7, "{row:?}: chi-squared {chi2}, {cells:?}");

@@ -13,7 +13,6 @@ use data_specs::{Account, CorpusSpec, FeatureInfo, Manifest, SCHEMA_VERSION};
 use serde::Serialize;
 
 use crate::Error;
-use crate::inputs::{Input, InputFile};
 use crate::output::{Lock, PLAN, PLAN_REJECTS, RECEIPTS, REJECTS};
 use crate::plan::{Plan, PlanInputs, interrupted, plan_build};
 use crate::sources::Sources;
@@ -121,8 +120,8 @@ pub fn run_task(folder: &Path, task: usize, options: BuildOptions, watch: &dyn W
     if Receipt::load(folder, &build_id, task)?.is_some() {
         return Ok(false);
     }
-    let PlanInputs { spec, inputs } = PlanInputs::load(folder)?;
-    let sources = Sources::of(&spec)?;
+    let inputs = PlanInputs::load(folder)?;
+    let sources = Sources::of(&inputs.spec)?;
     watch.planned(1, 0, plan.tasks[task].rows);
     let workshop = workshop(folder, &plan, &build_id, &sources, &inputs, watch)?;
     run_tasks(&workshop, &[task], options)?;
@@ -146,7 +145,7 @@ fn plan_or_load(
     folder: &Path,
     lock: &Lock,
     watch: &dyn Watch,
-) -> Result<(Plan, Vec<Input>), Error> {
+) -> Result<(Plan, PlanInputs), Error> {
     let final_folder = folder.join(PLAN);
     let planned =
         if final_folder.exists() { Some((Plan::load(folder)?, PlanInputs::load(folder)?)) } else { None };
@@ -155,22 +154,23 @@ fn plan_or_load(
         && inputs.spec == *spec
         && inputs.are_unchanged()
     {
-        return Ok((plan.clone(), inputs.inputs.clone()));
+        return Ok((plan.clone(), inputs.clone()));
     }
     let pending = lock.pending_plan()?;
     let (plan, inputs) = plan_build(spec, sources, &pending, &final_folder, watch)?;
-    if let Some((planned, _)) = &planned {
+    if let Some((planned, planned_inputs)) = &planned {
         let fields = planned.differences(&plan);
         if !fields.is_empty() {
             lock.clear_pending()?;
             return Err(Error::PlanChanged { path: folder.to_path_buf(), fields });
         }
         // The same data elsewhere: the plan stands, the new places are noted.
-        save(&final_folder.join("inputs.json"), &PlanInputs { spec: spec.clone(), inputs: inputs.clone() })?;
+        let inputs = inputs.with_derived_of(planned_inputs, &final_folder);
+        save(&final_folder.join("inputs.json"), &inputs)?;
         lock.clear_pending()?;
         return Ok((plan, inputs));
     }
-    save(&pending.join("inputs.json"), &PlanInputs { spec: spec.clone(), inputs: inputs.clone() })?;
+    save(&pending.join("inputs.json"), &inputs)?;
     save(&pending.join("plan.json"), &plan)?;
     let lines = plan.tasks.iter().enumerate().map(|(index, task)| {
         let line =
@@ -194,23 +194,19 @@ fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
     Ok(data_specs::durable::write_durably(path, text.as_bytes(), "plan")?)
 }
 
-pub(crate) fn open_files(inputs: &[Input]) -> Result<Vec<InputFile>, Error> {
-    inputs.iter().map(|input| InputFile::open_planned(&input.path, &input.stamp)).collect()
-}
-
 fn workshop<'a>(
     folder: &'a Path,
     plan: &'a Plan,
     build_id: &'a str,
     sources: &'a Sources,
-    inputs: &'a [Input],
+    inputs: &'a PlanInputs,
     watch: &'a dyn Watch,
 ) -> Result<Workshop<'a>, Error> {
     for name in [RECEIPTS, REJECTS] {
         let path = folder.join(name);
         std::fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
     }
-    Ok(Workshop { folder, plan, build_id, sources, inputs, files: open_files(inputs)?, watch })
+    Ok(Workshop { folder, plan, build_id, sources, inputs: &inputs.inputs, files: inputs.open()?, watch })
 }
 
 /// Runs tasks side by side, each in its own order; the rest goes on when one fails.

@@ -33,6 +33,8 @@ pub struct LxmertTsv {
     paths: Vec<PathBuf>,
     objects: Option<ClassList>,
     attributes: Option<ClassList>,
+    /// Lists that were looked for beside the features and are not there.
+    absent: Vec<PathBuf>,
     origin: String,
 }
 
@@ -52,16 +54,22 @@ impl LxmertTsv {
         origin: &str,
     ) -> Result<LxmertTsv, Error> {
         let folder = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
-        let list = |given: Option<&Path>, names: [&str; 2]| match given {
-            Some(path) => ClassList::read(path).map(Some),
-            None => {
-                let beside = names.map(|name| folder.join(name));
-                beside.iter().find(|path| path.exists()).map(|path| ClassList::read(path)).transpose()
+        let mut absent = Vec::new();
+        let mut list = |given: Option<&Path>, names: [&str; 2]| {
+            if let Some(path) = given {
+                return ClassList::read(path).map(Some);
             }
+            for path in names.map(|name| folder.join(name)) {
+                if path.exists() {
+                    return ClassList::read(&path).map(Some);
+                }
+                absent.push(path);
+            }
+            Ok(None)
         };
         let objects = list(classes, OBJECT_LISTS)?;
         let attributes = list(attributes, ATTRIBUTE_LISTS)?;
-        Ok(LxmertTsv { paths, objects, attributes, origin: origin.to_string() })
+        Ok(LxmertTsv { paths, objects, attributes, absent, origin: origin.to_string() })
     }
 
     fn named(
@@ -119,7 +127,7 @@ impl FeatureFormat for LxmertTsv {
             }
         }
         let first = self.paths.first().map_or(Path::new("lxmert-tsv"), PathBuf::as_path);
-        Ok(ScannedFeatures { inputs, layout: search.finish(first)?, warnings })
+        Ok(ScannedFeatures { inputs, layout: search.finish(first)?, warnings, absent: self.absent.clone() })
     }
 
     fn decode(

@@ -26,6 +26,8 @@ pub use torch_dict::TorchDict;
 pub use vinvl_tsv::{VinvlPart, VinvlTsv};
 pub use vqa_tsv::VqaTsv;
 
+use std::path::PathBuf;
+
 use data_specs::Picture;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +94,9 @@ pub struct ScannedFeatures {
     pub layout: FeatureLayout,
     /// What a user should know and may have overlooked (no class list beside the file, ...).
     pub warnings: Vec<String>,
+    /// Optional files that were looked for and are not there. One that appears would change rows, so
+    /// a build that goes on must know of it.
+    pub absent: Vec<PathBuf>,
 }
 
 /// What all rows of an import have in common; part of the plan.

@@ -60,9 +60,10 @@ impl FeatureFormat for VinvlTsv {
         let mut search = LayoutSearch::new(true);
         let mut inputs: Vec<Input> = Vec::new();
         let mut warnings = Vec::new();
+        let mut absent = Vec::new();
         let mut labels: Option<Predictions> = None;
         for part in &self.parts {
-            let path = part.predictions()?;
+            let path = part.predictions(&mut absent)?;
             // Chunks that share their predictions stand side by side; the file is then read once.
             if labels.as_ref().map(|labels| &labels.path) != path.as_ref() {
                 warnings.extend(labels.take().and_then(Predictions::left_over));
@@ -86,7 +87,7 @@ impl FeatureFormat for VinvlTsv {
         }
         warnings.extend(labels.and_then(Predictions::left_over));
         let first = self.parts.first().map_or(PathBuf::from("vinvl-tsv"), VinvlPart::features);
-        Ok(ScannedFeatures { inputs, layout: search.finish(&first)?, warnings })
+        Ok(ScannedFeatures { inputs, layout: search.finish(&first)?, warnings, absent })
     }
 
     fn decode(
@@ -114,17 +115,21 @@ impl VinvlPart {
         self.dir.join("features.tsv")
     }
 
-    /// The predictions of this part. A label folder that is named must have some.
-    fn predictions(&self) -> Result<Option<PathBuf>, Error> {
+    /// The predictions of this part, and into `absent` the names that would have been taken before
+    /// them. A label folder that is named must have some.
+    fn predictions(&self, absent: &mut Vec<PathBuf>) -> Result<Option<PathBuf>, Error> {
         let folder = self.labels.as_ref().unwrap_or(&self.dir);
-        let names = ["predictions_gt.tsv", "predictions.tsv"];
-        match names.map(|name| folder.join(name)).into_iter().find(|path| path.exists()) {
-            None if self.labels.is_some() => {
-                let hint = "name the folder that holds the predictions, or leave `labels` out";
-                Err(broken(folder, None, "has neither predictions_gt.tsv nor predictions.tsv", hint))
+        for path in ["predictions_gt.tsv", "predictions.tsv"].map(|name| folder.join(name)) {
+            if path.exists() {
+                return Ok(Some(path));
             }
-            path => Ok(path),
+            absent.push(path);
         }
+        if self.labels.is_some() {
+            let hint = "name the folder that holds the predictions, or leave `labels` out";
+            return Err(broken(folder, None, "has neither predictions_gt.tsv nor predictions.tsv", hint));
+        }
+        Ok(None)
     }
 
     fn scan(

@@ -7,7 +7,7 @@ use data_specs::{Account, CorpusSpec, RejectsEntry, WithoutText};
 use super::index::{TextEntry, TextIndex};
 use super::pictures::Pictures;
 use super::tasks::TaskWriter;
-use super::{ENGINE_VERSION, Ids, InputIdentity, Plan, RowRecipe, TextRecipe};
+use super::{ENGINE_VERSION, Ids, InputIdentity, Plan, PlanInputs, RowRecipe, TextRecipe};
 use crate::features::ScannedPicture;
 use crate::inputs::{Input, InputFile, ScanContext, Span};
 use crate::output::PLAN_REJECTS;
@@ -26,7 +26,7 @@ pub(crate) fn plan_build(
     plan_folder: &Path,
     final_folder: &Path,
     watch: &dyn Watch,
-) -> Result<(Plan, Vec<Input>), Error> {
+) -> Result<(Plan, PlanInputs), Error> {
     watch.phase(Phase::Plan);
     let derived = plan_folder.join("derived");
     std::fs::create_dir_all(&derived).map_err(Error::io("create", &derived))?;
@@ -167,7 +167,7 @@ pub(crate) fn plan_build(
         rejects,
         warnings: scanned.warnings,
     };
-    Ok((plan, inputs))
+    Ok((plan, PlanInputs { spec: spec.clone(), inputs, absent: scanned.absent }))
 }
 
 /// The accounts of planning, and the file that says what became of what was turned away.

@@ -85,6 +85,8 @@ pub struct Task {
 pub(crate) struct PlanInputs {
     pub(crate) spec: CorpusSpec,
     pub(crate) inputs: Vec<Input>,
+    /// Optional files that were looked for and not found.
+    pub(crate) absent: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -138,9 +140,33 @@ impl PlanInputs {
         load_json(&folder.join(PLAN).join("inputs.json"))
     }
 
-    /// Whether every input is still, by size and time, the one that was planned.
+    /// Opens every input, each of which must still be, by size and time, the one that was planned.
+    ///
+    /// # Errors
+    /// An input that changed, or an optional file that has appeared: rows built before it would differ
+    /// from rows built with it.
+    pub(crate) fn open(&self) -> Result<Vec<InputFile>, Error> {
+        if let Some(path) = self.absent.iter().find(|path| path.exists()) {
+            return Err(Error::InputChanged { path: path.clone(), what: "it was not there".into() });
+        }
+        self.inputs.iter().map(|input| InputFile::open_planned(&input.path, &input.stamp)).collect()
+    }
+
+    /// Whether a plan made now would find what this one found, as far as sizes and times tell. A folder
+    /// of texts may have got another file, so it is always looked through again.
     pub(crate) fn are_unchanged(&self) -> bool {
-        self.inputs.iter().all(|input| InputFile::open_planned(&input.path, &input.stamp).is_ok())
+        self.open().is_ok() && !self.spec.active_texts().any(|(_, _, path)| path.is_dir())
+    }
+
+    /// These inputs with the stamps that `planned` has for files derived while planning, which stay
+    /// where the first plan put them.
+    pub(crate) fn with_derived_of(mut self, planned: &PlanInputs, plan_folder: &Path) -> PlanInputs {
+        for (input, before) in self.inputs.iter_mut().zip(&planned.inputs) {
+            if before.path.starts_with(plan_folder) {
+                input.clone_from(before);
+            }
+        }
+        self
     }
 }
 
