@@ -1,0 +1,72 @@
+//! ResNeXt as numbers. Paper: 1611.05431, table 1, form (c): one grouped convolution a block. The stride of a stage
+//! is on its first 3 x 3.
+
+use crate::layer::{Layer, Walk};
+
+/// A whole network. One group of 64 channels is the plain ResNet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Description {
+    /// Blocks of the four stages.
+    pub(crate) blocks: [usize; 4],
+    /// Groups of every 3 x 3.
+    pub(crate) cardinality: usize,
+    /// Channels of a group in the first stage.
+    pub(crate) group_width: usize,
+}
+
+/// Channels behind the stem.
+const STEM: usize = 64;
+/// Output channels of a block over those of a plain bottleneck.
+const EXPANSION: usize = 4;
+
+/// A bottleneck: 1 x 1, grouped 3 x 3, 1 x 1, and the shortcut.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    /// `layer{1..4}.{j}`.
+    pub(crate) name: String,
+    /// Channels of the grouped convolution.
+    pub(crate) width: usize,
+    pub(crate) output: usize,
+    pub(crate) stride: usize,
+    /// Whether the shortcut is a convolution: where the shape changes (type B).
+    pub(crate) projects: bool,
+}
+
+impl Description {
+    /// The blocks of the four stages.
+    pub(crate) fn stages(&self) -> [Vec<Block>; 4] {
+        [0, 1, 2, 3].map(|stage: usize| {
+            let planes = 64 << stage;
+            let block = |j: usize| Block {
+                name: format!("layer{}.{j}", stage + 1),
+                width: planes * self.group_width / 64 * self.cardinality,
+                output: planes * EXPANSION,
+                stride: if stage > 0 && j == 0 { 2 } else { 1 },
+                projects: j == 0,
+            };
+            (0..self.blocks[stage]).map(block).collect()
+        })
+    }
+
+    /// Channels behind the stem and the four stages, at strides 2, 4, 8, 16 and 32.
+    pub(crate) fn stage_widths(&self) -> [usize; 5] {
+        [STEM, 64 * EXPANSION, 128 * EXPANSION, 256 * EXPANSION, 512 * EXPANSION]
+    }
+
+    pub(crate) fn layers(&self, size: [usize; 2], n_classes: usize) -> Vec<Layer> {
+        let mut walk = Walk::new(size);
+        walk.conv_norm("conv1", "bn1", STEM, 7, 2, 1);
+        walk.max_pool("maxpool");
+        for block in self.stages().iter().flatten() {
+            let name = |part: &str| format!("{}.{part}", block.name);
+            let before = walk.branch();
+            walk.conv_norm(&name("conv1"), &name("bn1"), block.width, 1, 1, 1);
+            walk.conv_norm(&name("conv2"), &name("bn2"), block.width, 3, block.stride, self.cardinality);
+            walk.conv_norm(&name("conv3"), &name("bn3"), block.output, 1, 1, 1);
+            if block.projects {
+                walk.shortcut(&before, &name("downsample.0"), &name("downsample.1"), block.stride);
+            }
+        }
+        walk.finish("fc", n_classes)
+    }
+}

@@ -1,0 +1,189 @@
+//! From a picture to the vectors of its regions, through a backbone.
+//!
+//! Legend: n regions or cells, d numbers of a vector, k classes, c channels, h and w rows and columns.
+
+use candle_core::{Device, Tensor};
+use finetune_backbones::Backbone;
+use pretrain_kernels::{RoiAlign, roi_align};
+
+use crate::Error;
+use crate::decoding::Picture;
+use crate::preparation::{Filter, Normalisation, Preparation, Prepared, Resize};
+
+/// Short and long side of the pictures that region features are taken from: those of the published detectors.
+const RESIZE: Resize = Resize::ShortSide { short: 600, long_at_most: 1000 };
+/// Pixels a cell of the map in which regions are looked up.
+const MAP_STRIDE: f64 = 16.0;
+/// Pixels a cell of the last map.
+const CELL: u32 = 32;
+/// Regions that go through the last stage together; a region's vector does not depend on the others.
+const AT_ONCE: usize = 32;
+
+/// Looks at regions of pictures with a backbone.
+///
+/// Pictures are resized to 600 pixels on the short side, at most 1000 on the long one, bilinear with antialiasing. A
+/// vector depends on its picture alone: not on threads, nor on what was looked at before.
+#[derive(Debug)]
+pub struct Extractor {
+    backbone: Backbone,
+}
+
+/// The cells of a picture's last map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    /// n corners x1, y1, x2, y2 in pixels of the picture, row by row.
+    pub rects: Vec<[f32; 4]>,
+    /// n x d.
+    pub vectors: Vec<f32>,
+    /// The likeliest class of each cell and its probability.
+    pub classes: Vec<(usize, f32)>,
+}
+
+impl Extractor {
+    /// An extractor through `backbone`.
+    pub fn new(backbone: Backbone) -> Extractor {
+        Extractor { backbone }
+    }
+
+    /// The network.
+    pub fn backbone(&self) -> &Backbone {
+        &self.backbone
+    }
+
+    /// The vectors of given boxes, corners x1, y1, x2, y2 in pixels of the picture.
+    ///
+    /// RoIAlign (aligned, 2 x 2 samples a bin) takes 14 x 14 bins of the map of stride 16; the network's last stage and
+    /// the mean over what it gives make the vector, as in the detectors of bottom-up attention (Paper: 1707.07998) and
+    /// VinVL (Paper: 2101.00529).
+    ///
+    /// # Shapes
+    /// n x d
+    ///
+    /// # Errors
+    /// A picture that cannot be resized; corners that are not finite.
+    pub fn boxes(&self, picture: &Picture, boxes: &[[f32; 4]]) -> Result<Vec<f32>, Error> {
+        let (x_bchw, prepared) = self.prepared(picture)?;
+        let map_bchw = self.backbone.stride16_map(&x_bchw)?;
+        let how =
+            RoiAlign { output: [14, 14], spatial_scale: 1.0 / MAP_STRIDE, sampling_ratio: 2, aligned: true };
+        let wider = prepared.width as f32 / picture.width as f32;
+        let higher = prepared.height as f32 / picture.height as f32;
+        let mut vectors = Vec::with_capacity(boxes.len() * self.backbone.feature_width());
+        for some in boxes.chunks(AT_ONCE) {
+            let rois: Vec<f32> = some
+                .iter()
+                .flat_map(|&[x1, y1, x2, y2]| [0.0, x1 * wider, y1 * higher, x2 * wider, y2 * higher])
+                .collect();
+            let rois_n5 = Tensor::from_vec(rois, (some.len(), 5), &Device::Cpu)?;
+            let regions_nchw = roi_align(&map_bchw, &rois_n5, &how)?;
+            let vectors_nd = self.backbone.region_vectors(&regions_nchw)?;
+            vectors.extend(vectors_nd.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(vectors)
+    }
+
+    /// The cells of the last map and what the classifier says of each (grid features, Paper: 2001.03615).
+    ///
+    /// # Errors
+    /// A picture that cannot be resized.
+    pub fn grid(&self, picture: &Picture) -> Result<Grid, Error> {
+        let (x_bchw, prepared) = self.prepared(picture)?;
+        let map_bchw = self.backbone.head_map(&x_bchw)?;
+        let (_, d, rows, columns) = map_bchw.dims4()?;
+        let cells_nd = map_bchw.reshape((d, rows * columns))?.t()?.contiguous()?;
+        let logits_nk = self.backbone.classify(&cells_nd)?;
+        let classes = logits_nk.to_vec2::<f32>()?.iter().map(|logits_k| likeliest(logits_k)).collect();
+        let edges = |count: usize, ready: u32, size: u32| -> Vec<f32> {
+            let pixels = f64::from(size) / f64::from(ready);
+            (0..=count).map(|at| (f64::from((at as u32 * CELL).min(ready)) * pixels) as f32).collect()
+        };
+        let x = edges(columns, prepared.width, picture.width);
+        let y = edges(rows, prepared.height, picture.height);
+        let rects = y.windows(2).flat_map(|y| x.windows(2).map(move |x| [x[0], y[0], x[1], y[1]])).collect();
+        Ok(Grid { rects, vectors: cells_nd.flatten_all()?.to_vec1()?, classes })
+    }
+
+    fn prepared(&self, picture: &Picture) -> Result<(Tensor, Prepared), Error> {
+        let (mean, std) = self.backbone.normalisation();
+        let normalisation = Normalisation { mean, std };
+        let preparation = Preparation { resize: RESIZE, filter: Filter::Bilinear, crop: None, normalisation };
+        let mut prepared = preparation.prepare(picture)?;
+        let shape = (1, 3, prepared.height as usize, prepared.width as usize);
+        let x_bchw = Tensor::from_vec(std::mem::take(&mut prepared.x_chw), shape, &Device::Cpu)?;
+        Ok((x_bchw, prepared))
+    }
+}
+
+/// The instructions that products run on here: results of other ones differ in the last bits.
+pub fn instructions() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let found = if std::arch::is_x86_feature_detected!("avx512f") {
+        "avx512f"
+    } else if std::arch::is_x86_feature_detected!("fma") {
+        "fma"
+    } else {
+        "sse2"
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let found = "native";
+    format!("{} {found}", std::env::consts::ARCH)
+}
+
+/// The first largest of the logits, and its share in their softmax.
+fn likeliest(logits_k: &[f32]) -> (usize, f32) {
+    let first = (0, f32::NEG_INFINITY);
+    let larger = |best: (usize, f32), (class, &logit): (usize, &f32)| {
+        if logit > best.1 { (class, logit) } else { best }
+    };
+    let (class, largest) = logits_k.iter().enumerate().fold(first, larger);
+    let sum: f64 = logits_k.iter().map(|logit| f64::from(logit - largest).exp()).sum();
+    (class, (1.0 / sum) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extractor() -> Extractor {
+        Extractor::new(Backbone::random("efficientnet_b0".parse().unwrap(), 3, 10).unwrap())
+    }
+
+    fn picture(width: u32, height: u32) -> Picture {
+        let rgb = (0..width * height * 3).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        Picture { width, height, rgb }
+    }
+
+    #[test]
+    fn a_box_has_one_vector_whatever_stands_beside_it() {
+        let (extractor, picture) = (extractor(), picture(90, 60));
+        let boxes: Vec<[f32; 4]> = (0..40).map(|at| [at as f32, 3.0, at as f32 + 20.0, 44.0]).collect();
+        let together = extractor.boxes(&picture, &boxes).unwrap();
+        assert_eq!(together.len(), 40 * 1280);
+        let alone = extractor.boxes(&picture, &boxes[37..38]).unwrap();
+        assert!(alone == together[37 * 1280..38 * 1280] && alone.iter().all(|x| x.is_finite()));
+        assert_ne!(together[..1280], alone);
+        assert_eq!(extractor.boxes(&picture, &[]).unwrap(), [] as [f32; 0]);
+    }
+
+    #[test]
+    fn cells_cover_the_picture_once() {
+        let extractor = extractor();
+        let grid = extractor.grid(&picture(90, 60)).unwrap();
+        // 900 x 600 pixels: 29 x 19 cells, the last of a row and of a column cut off.
+        assert_eq!((grid.rects.len(), grid.classes.len(), grid.vectors.len()), (551, 551, 551 * 1280));
+        assert_eq!(
+            (grid.rects[0][..2].to_vec(), grid.rects[550][2..].to_vec()),
+            (vec![0.0, 0.0], vec![90.0, 60.0])
+        );
+        let area: f32 = grid.rects.iter().map(|[x1, y1, x2, y2]| (x2 - x1) * (y2 - y1)).sum();
+        assert!((area - 5400.0).abs() < 0.1, "{area}");
+        assert!(grid.classes.iter().all(|&(class, share)| class < 10 && (0.1..=1.0).contains(&share)));
+    }
+
+    #[test]
+    fn the_first_largest_logit_wins() {
+        assert_eq!(likeliest(&[1.0, 1.0]), (0, 0.5));
+        let (class, share) = likeliest(&[0.0, 1000.0, 0.0]);
+        assert!(class == 1 && share == 1.0);
+    }
+}

@@ -1,0 +1,47 @@
+//! Operations with backward on candle tensors: convolution (dense, grouped, depthwise), batch normalisation,
+//! activations, pooling, linear layers, RoIAlign; f32 and f64 on the CPU.
+//!
+//! * A result depends neither on the number of threads nor on the neighbours in a batch, to the bit: work is cut into
+//!   tiles that the sizes of one sample fix, each computed by one thread, and sums run in a fixed order.
+//! * Inputs may be views; they are made contiguous first. Batches of zero samples are legal.
+//! * Gradients reach every argument unless an operation says otherwise. They are no functions of tensors themselves:
+//!   second derivatives are not there.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor, Var};
+//! use pretrain_kernels::{ConvGeometry, Padding, conv2d, global_average_pool, swish};
+//!
+//! # fn main() -> pretrain_kernels::Result<()> {
+//! let x_bchw = Tensor::ones((2, 8, 15, 20), DType::F32, &Device::Cpu)?;
+//! let w_oihw = Var::ones((8, 1, 3, 3), DType::F32, &Device::Cpu)?;
+//! let depthwise = ConvGeometry {
+//!     stride: [2, 2],
+//!     padding: Padding::same([15, 20], [3, 3], [2, 2], [1, 1]),
+//!     groups: 8,
+//!     ..ConvGeometry::default()
+//! };
+//! let y_bc = global_average_pool(&swish(&conv2d(&x_bchw, &w_oihw, None, &depthwise)?)?)?;
+//! assert_eq!(y_bc.dims(), [2, 8]);
+//! assert!(y_bc.sum_all()?.backward()?.get(&w_oihw).is_some());
+//! # Ok(()) }
+//! ```
+
+mod activation;
+mod batch_norm;
+mod conv;
+mod element;
+mod error;
+mod linear;
+mod pool;
+mod product;
+mod roi_align;
+mod simd;
+mod sums;
+
+pub use activation::{relu, sigmoid, swish};
+pub use batch_norm::{batch_norm_inference, batch_norm_training};
+pub use conv::{ConvGeometry, Padding, conv2d};
+pub use error::{Error, Result};
+pub use linear::linear;
+pub use pool::{global_average_pool, max_pool2d};
+pub use roi_align::{RoiAlign, roi_align};

@@ -1,0 +1,157 @@
+"""Values and gradients of PyTorch and torchvision, in f64 on inputs that f32 holds exactly.
+
+    python generate.py        writes conv2d, batch_norm, elementwise, max_pool2d, linear and roi_align .safetensors here
+
+Every case is a prefix `<name>/`: its inputs, its numbers (`how`, i64 or f64), `y`, and `d_<input>` of sum(y * d_y).
+"""
+
+import os
+
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+assert torch.__version__.split("+")[0] == "2.15.0", torch.__version__
+assert torchvision.__version__.split("+")[0] == "0.29.2", torchvision.__version__
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+generator = torch.Generator().manual_seed(3)
+
+
+def draw(*shape):
+    """Multiples of 1/64 in about (-3, 3): exact in f32, and with ties, as pictures have them."""
+    return (torch.randn(*shape, generator=generator).clamp(-3, 3) * 64).round().div(64)
+
+
+def record(into, name, how, inputs, f):
+    leaves = {key: value.double().requires_grad_() for key, value in inputs.items()}
+    y = f(**leaves)
+    d_y = draw(*y.shape)
+    wanted = {key: leaf for key, leaf in leaves.items() if key not in ("rois", "mean", "variance")}
+    gradients = torch.autograd.grad((y * d_y.double()).sum(), list(wanted.values()))
+    into[f"{name}/how"] = how.clone()
+    into[f"{name}/y"] = y.detach().contiguous()
+    into[f"{name}/d_y"] = d_y
+    for key, value in inputs.items():
+        into[f"{name}/{key}"] = value.float().clone(memory_format=torch.contiguous_format)
+    for key, gradient in zip(wanted, gradients):
+        into[f"{name}/d_{key}"] = gradient.contiguous()
+
+
+def conv2d():
+    out = {}
+    # name, x, w, stride, pads (top, bottom, left, right), dilation, groups
+    cases = [
+        ("dense_odd", (2, 3, 9, 7), (4, 3, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
+        ("stem_parity", (1, 3, 15, 18), (4, 3, 7, 7), (2, 2), (3, 3, 3, 3), (1, 1), 1),
+        ("same_even", (2, 3, 8, 11), (4, 3, 3, 3), (2, 2), (0, 1, 1, 1), (1, 1), 1),
+        ("dilated", (1, 4, 11, 10), (5, 4, 3, 3), (1, 1), (2, 2, 2, 2), (2, 2), 1),
+        ("dilated_strided", (1, 2, 12, 13), (3, 2, 3, 2), (2, 3), (3, 1, 0, 2), (2, 3), 1),
+        ("pointwise", (2, 7, 5, 6), (9, 7, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+        ("pointwise_strided", (1, 6, 7, 8), (5, 6, 1, 1), (2, 2), (0, 0, 0, 0), (1, 1), 1),
+        ("grouped", (2, 8, 7, 6), (12, 2, 3, 3), (2, 2), (1, 1, 1, 1), (1, 1), 4),
+        ("grouped_wide", (1, 68, 4, 5), (6, 34, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 2),
+        ("depthwise", (2, 5, 9, 8), (5, 1, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 5),
+        ("depthwise_same", (1, 4, 10, 13), (4, 1, 5, 5), (2, 2), (1, 2, 2, 2), (1, 1), 4),
+        ("depthwise_multiplier", (1, 3, 7, 9), (9, 1, 3, 3), (2, 2), (1, 1, 1, 1), (1, 1), 3),
+        ("depthwise_dilated", (1, 3, 12, 11), (6, 1, 3, 3), (1, 2), (2, 0, 1, 3), (2, 2), 3),
+    ]
+    for name, x, w, stride, pads, dilation, groups in cases:
+        top, bottom, left, right = pads
+
+        def f(x, w, bias):
+            padded = F.pad(x, (left, right, top, bottom))
+            return F.conv2d(padded, w, bias, stride=stride, dilation=dilation, groups=groups)
+
+        how = torch.tensor([*stride, *pads, *dilation, groups])
+        record(out, name, how, {"x": draw(*x), "w": draw(*w), "bias": draw(w[0])}, f)
+    return out
+
+
+def batch_norm():
+    out = {}
+    for name, x in (("odd", (3, 4, 5, 7)), ("one_position", (5, 3, 1, 1)), ("one_sample", (1, 2, 3, 2))):
+        channels = x[1]
+        inputs = {"x": draw(*x) + 2, "weight": draw(channels), "bias": draw(channels)}
+        given = {"mean": draw(channels), "variance": draw(channels).abs() + 0.25}
+        how = torch.tensor([1e-3], dtype=torch.float64)
+
+        def inference(x, weight, bias, mean, variance):
+            return F.batch_norm(x, mean.detach(), variance.detach(), weight, bias, training=False, eps=1e-3)
+
+        record(out, f"inference_{name}", how, inputs | given, inference)
+        # Momentum 1 leaves the statistics themselves: the mean and the unbiased variance.
+        mean, unbiased = torch.zeros(channels).double(), torch.ones(channels).double()
+
+        def training(x, weight, bias):
+            return F.batch_norm(x, mean, unbiased, weight, bias, training=True, momentum=1.0, eps=1e-3)
+
+        record(out, f"training_{name}", how, inputs, training)
+        out[f"training_{name}/mean"] = mean
+        out[f"training_{name}/unbiased"] = unbiased
+    return out
+
+
+def elementwise():
+    out = {}
+    x = torch.cat([draw(2, 3, 11).flatten() * 10, torch.tensor([0.0, -0.0, 1e-6, 30, -30, 80, -80, 100, -100])])
+    none = torch.zeros(1)
+    record(out, "relu", none, {"x": x}, lambda x: F.relu(x))
+    record(out, "swish", none, {"x": x}, lambda x: F.silu(x))
+    record(out, "sigmoid", none, {"x": x}, lambda x: torch.sigmoid(x))
+    record(out, "mean", none, {"x": draw(2, 5, 7, 9)}, lambda x: x.mean((2, 3)))
+    return out
+
+
+def max_pool2d():
+    out = {}
+    cases = [
+        ("stem_parity", (2, 3, 13, 16), (3, 3), (2, 2), (1, 1)),
+        ("flat", (1, 2, 6, 9), (2, 3), (1, 2), (1, 0)),
+        ("apart", (1, 2, 11, 8), (2, 2), (3, 3), (0, 1)),
+    ]
+    for name, shape, kernel, stride, padding in cases:
+        # Few different numbers, so that windows have ties.
+        x = draw(*shape).mul(2).round().div(2)
+        how = torch.tensor([*kernel, *stride, *padding])
+        record(out, name, how, {"x": x}, lambda x: F.max_pool2d(x, kernel, stride, padding))
+    return out
+
+
+def linear():
+    out = {}
+    record(out, "odd", torch.zeros(1), {"x": draw(3, 37), "w": draw(11, 37), "bias": draw(11)}, lambda x, w, bias: F.linear(x, w, bias))
+    return out
+
+
+def roi_align():
+    out = {}
+    rois = torch.tensor(
+        [
+            [0, 3.25, 5.5, 60.75, 90.125],
+            [1, 0, 0, 127, 95],
+            [0, 40, 30, 41, 30.5],  # smaller than an element of the map
+            [1, -50, -20, 30, 25],  # partly outside
+            [0, 100, 70, 190, 150],
+            [1, 500, 500, 600, 600],  # wholly outside
+            [0, 20, 20, 20, 20],  # empty
+            [1, 60, 50, 20, 10],  # inverted
+            [0, 31.5, 47.5, 128, 96],
+        ]
+    )
+    for aligned in (False, True):
+        for ratio in (0, 2):
+            name = f"{'aligned' if aligned else 'legacy'}_{ratio}"
+            how = torch.tensor([3, 4, 1 / 8, ratio, aligned], dtype=torch.float64)
+            inputs = {"x": draw(2, 3, 12, 16), "rois": rois}
+
+            def f(x, rois):
+                return torchvision.ops.roi_align(x, rois.detach(), (3, 4), 1 / 8, ratio, aligned)
+
+            record(out, name, how, inputs, f)
+    return out
+
+
+for make in (conv2d, batch_norm, elementwise, max_pool2d, linear, roi_align):
+    save_file(make(), os.path.join(HERE, f"{make.__name__}.safetensors"))

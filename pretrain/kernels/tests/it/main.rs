@@ -1,0 +1,15 @@
+//! Every operation against a plain f64 reference with a derived error bound, against finite differences, against
+//! PyTorch's values and gradients, and against itself on other numbers of threads and in other batches.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod batch_norm;
+mod bits;
+mod conv;
+mod draw;
+mod elementwise;
+mod golden;
+mod pool;
+mod proof;
+mod roi_align;
+mod traps;
