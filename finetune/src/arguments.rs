@@ -1,7 +1,10 @@
 //! The command line.
 
+mod backbone;
+
 use std::path::PathBuf;
 
+use backbone::Backbone;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use finetune::score::{self, Error, Metric};
 use serde_json::Value;
@@ -19,6 +22,9 @@ pub(crate) enum Command {
     /// Scores of results that are there already
     #[command(subcommand)]
     Score(Score),
+    /// EfficientNet and ResNeXt
+    #[command(subcommand)]
+    Backbone(Backbone),
 }
 
 #[derive(Debug, Subcommand)]

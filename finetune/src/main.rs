@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use arguments::{Arguments, Command};
 use clap::Parser;
+use finetune::backbone;
 use finetune::score::{Error, as_table};
 
 /// How the process ends. Clap itself ends it with 2.
@@ -25,7 +26,10 @@ fn main() -> ExitCode {
             Exit::Done
         }
         Err(error) => {
-            complain(&format!("error: {error:#}"));
+            complain(&format!("error: {error}"));
+            if let Some(error) = error.downcast_ref::<backbone::Error>() {
+                return ExitCode::from(of_backbone(error) as u8);
+            }
             match error.downcast_ref::<Error>() {
                 Some(Error::Data(_) | Error::Shape { .. }) => Exit::Data,
                 Some(Error::Unavailable { .. }) => Exit::Usage,
@@ -37,12 +41,25 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<String> {
-    let Command::Score(score) = arguments.command;
+    let score = match arguments.command {
+        Command::Score(score) => score,
+        Command::Backbone(backbone) => return Ok(backbone.run()?.trim_end().to_owned()),
+    };
     let (result, output) = score.run()?;
     if output.json {
         return serde_json::to_string(&result).context("a result is always JSON");
     }
     Ok(as_table(&result).trim_end().to_owned())
+}
+
+fn of_backbone(error: &backbone::Error) -> Exit {
+    if error.is_usage() {
+        Exit::Usage
+    } else if error.is_data() {
+        Exit::Data
+    } else {
+        Exit::Runtime
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the one place where the command writes its result")]

@@ -1,0 +1,136 @@
+//! The `finetune backbone` doors, driven on whole checkpoints of a few kilobytes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use candle_core::{DType, Device, Tensor};
+use finetune_backbones::Backbone;
+use serde_json::Value;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn save(&self, name: &str, tensors: &[(&str, &Tensor)]) -> PathBuf {
+        let path = self.at(name);
+        safetensors::serialize_to_file(tensors.iter().copied(), None, &path).expect("writing");
+        path
+    }
+}
+
+fn checkpoint(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("backbones/golden/checkpoints").join(name)
+}
+
+fn pictures(shape: &[usize]) -> Tensor {
+    let n: usize = shape.iter().product();
+    let values: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).expect("as many numbers as places")
+}
+
+fn finetune(arguments: &[&dyn AsRef<Path>]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_finetune"));
+    command.arg("backbone").args(arguments.iter().map(|argument| argument.as_ref()));
+    command.output().expect("the command runs")
+}
+
+fn forward(arch: &str, weights: &Path, inputs: &Path, out: &Path, more: &[&str]) -> Output {
+    let named: [&dyn AsRef<Path>; 9] =
+        [&"forward", &"--arch", &arch, &"--weights", &weights, &"--inputs", &inputs, &"--out", &out];
+    let more: Vec<&dyn AsRef<Path>> = more.iter().map(|word| word as &dyn AsRef<Path>).collect();
+    finetune(&[&named[..], &more].concat())
+}
+
+fn object(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+fn fails(output: &Output, code: i32, part: &str) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert!(message.contains(part), "{message}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn forward_writes_logits_and_stages() {
+    let folder = Folder::new();
+    let x_bchw = pictures(&[2, 3, 33, 40]);
+    let (weights, out) = (checkpoint("wrapped_zip.pth"), folder.at("y.safetensors"));
+    let inputs = folder.save("x.safetensors", &[("x", &x_bchw)]);
+    std::fs::write(&out, "older").expect("writing");
+    let got = object(&forward("tf_efficientnet_b0", &weights, &inputs, &out, &["--json"]));
+    assert_eq!((&got["flavour"], &got["shapes"]["stage5"]), (&"tf".into(), &vec![2, 320, 2, 2].into()));
+
+    let written = candle_core::safetensors::load(&out, &Device::Cpu).expect("a file of tensors");
+    let written: BTreeMap<String, Tensor> = written.into_iter().collect();
+    let names: Vec<&String> = written.keys().collect();
+    assert_eq!(names, ["logits", "stage1", "stage2", "stage3", "stage4", "stage5"]);
+    let backbone = Backbone::load("tf_efficientnet_b0".parse().expect("a name"), &weights, None, Some(10));
+    let output = backbone.expect("the checkpoint fits").forward(&x_bchw).expect("the pictures fit");
+    let numbers = |tensor: &Tensor| -> Vec<f32> {
+        tensor.flatten_all().and_then(|tensor| tensor.to_vec1()).expect("numbers")
+    };
+    assert_eq!(numbers(&written["logits"]), numbers(&output.logits_bk));
+    for (i, stage) in output.stages.iter().enumerate() {
+        let stage_written = &written[&format!("stage{}", i + 1)];
+        assert_eq!(stage_written.dims(), stage.dims());
+        assert_eq!(numbers(stage_written), numbers(stage));
+        assert!(numbers(stage).iter().all(|number| number.is_finite()));
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.0.path()).expect("a folder").collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn what_does_not_fit_is_said() {
+    let folder = Folder::new();
+    let x_bchw = pictures(&[1, 3, 20, 20]);
+    let inputs = folder.save("x.safetensors", &[("x", &x_bchw)]);
+    let out = folder.at("y.safetensors");
+    let (timm, torchvision) = (checkpoint("wrapped_zip.pth"), checkpoint("torchvision_half_zip.pth"));
+    fails(&forward("efficientnet_b9", &timm, &inputs, &out, &[]), 2, "there are efficientnet_b0, ");
+    fails(
+        &forward("tf_efficientnet_b0", &timm, &inputs, &out, &["--flavour", "timm"]),
+        2,
+        "leave the flavour out",
+    );
+    fails(&forward("efficientnet_b0", &torchvision, &inputs, &out, &["--flavour", "tf"]), 2, "torchvision's");
+    fails(&forward("efficientnet_b1", &timm, &inputs, &out, &[]), 3, "missing: blocks.0.1.conv_dw.weight");
+    fails(&forward("efficientnet_b0", &folder.at("none"), &inputs, &out, &[]), 3, "cannot read");
+
+    let other = folder.save("other.safetensors", &[("pixels", &x_bchw)]);
+    fails(&forward("efficientnet_b0", &timm, &other, &out, &[]), 3, "holds no tensor x, but [\"pixels\"]");
+    let double = x_bchw.to_dtype(DType::F64).expect("a wider type");
+    let other = folder.save("other.safetensors", &[("x", &double)]);
+    fails(&forward("efficientnet_b0", &timm, &other, &out, &[]), 3, "x is F64; save it as F32");
+    let other = folder.save("other.safetensors", &[("x", &pictures(&[1, 4, 20, 20]))]);
+    fails(&forward("efficientnet_b0", &timm, &other, &out, &[]), 3, "it has to be [b, 3, h, w]");
+    fails(&forward("efficientnet_b0", &timm, &timm, &out, &[]), 3, "is no .safetensors file");
+    assert!(!out.exists());
+    fails(&forward("efficientnet_b0", &timm, &inputs, &folder.at("no/y"), &[]), 4, "cannot write the result");
+}
+
+#[test]
+fn summary_counts() {
+    let got = object(&finetune(&[&"summary", &"--arch", &"resnext101_32x8d", &"--size", &"224", &"--json"]));
+    assert_eq!((&got["params"], &got["macs"]), (&88_791_336.into(), &16_414_015_488_u64.into()));
+    let layers = got["layers"].as_array().expect("layers");
+    let sum = |field: &str| layers.iter().filter_map(|layer| layer[field].as_u64()).sum::<u64>();
+    assert_eq!((sum("params"), sum("macs")), (88_791_336, 16_414_015_488));
+    assert_eq!(layers[0]["name"], "conv1");
+    assert_eq!(layers[0]["kind"], "conv");
+    assert_eq!(layers[0]["output"], Value::from(vec![64, 112, 112]));
+    fails(&finetune(&[&"summary", &"--arch", &"resnext50_32x4d", &"--size", &"0"]), 2, "0 is not in 1..");
+    let table = finetune(&[&"summary", &"--arch", &"efficientnet_b0", &"--size", &"224"]);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("5,288,548"));
+}
