@@ -16,12 +16,16 @@ mod tokenizer;
 
 pub use canonical_json::{canonical_fields, canonical_json};
 pub use corpus::{
-    AnswersPart, CorpusSpec, ExcludeSpec, FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching,
-    RejectsSpec, ShardSpec, TextsFormat, TextsSpec, WithoutText,
+    AnswersPart, BoxesFormat, BoxesSpec, Column, Composition, CompositionSource, CorpusSpec, ExcludeSpec,
+    FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, ImagesFormat, ImagesSpec, KeepImage, Provider,
+    RegionsSpec, RejectsSpec, ShardSpec, Spec, TableColumns, TextsFormat, TextsSpec, WeightsFlavour,
+    WithoutText,
 };
 pub use dataset::{Dataset, Verify};
 pub use error::Error;
-pub use manifest::{Account, FeatureInfo, Manifest, RejectsEntry, SCHEMA_VERSION, ShardEntry, manifest_path};
+pub use manifest::{
+    Account, Computed, FeatureInfo, Manifest, RejectsEntry, SCHEMA_VERSION, ShardEntry, manifest_path,
+};
 pub use order::{
     Batch, BatchShare, Batches, EpochOrder, LastBatch, OrderOptions, ReaderState, RowId, SampleOrder,
 };

@@ -27,6 +27,9 @@ pub struct Manifest {
     pub corpus: String,
     /// How features are stored.
     pub features: FeatureInfo,
+    /// What computed them; none where they were imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub computed: Option<Computed>,
     /// The shards in reading order.
     pub shards: Vec<ShardEntry>,
     /// Files that tell what became of every row that is in no shard.
@@ -47,6 +50,20 @@ pub struct FeatureInfo {
     pub dtype: FeatureType,
     /// Numbers a region (D).
     pub width: u32,
+}
+
+/// The network behind computed features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Computed {
+    /// Where regions come from: `boxes`, `grid`.
+    pub provider: String,
+    /// The network, by timm's name, and whose conventions its weights follow.
+    pub backbone: String,
+    /// BLAKE3 of the weights' file, or `untrained, seed N`.
+    pub weights: String,
+    /// The instructions that computed: other ones round otherwise.
+    pub instructions: String,
 }
 
 /// One shard.
@@ -191,6 +208,7 @@ mod tests {
             build_id: "0123456789abcdef".into(),
             corpus: "test".into(),
             features: FeatureInfo { dtype: FeatureType::F32, width: 4 },
+            computed: None,
             shards: vec![],
             rejects: vec![],
             rows: Account { read: 3, written: 1, rejected: 1, filtered: 1, ..Account::default() },

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelector,
 };
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
@@ -159,6 +159,23 @@ impl ShardReader {
 
     fn stored(&self, row: usize, picture: usize) -> Stored {
         self.features[self.first_picture[row] as usize + picture]
+    }
+
+    /// Row `row` whole, its encoded pictures too: for tools, not for training.
+    ///
+    /// # Errors
+    /// A failed read, or bytes that are not what the shard's index says.
+    pub fn whole_row(&self, row: usize) -> Result<Sample, Error> {
+        let file = self.file.try_clone().map_err(Error::io("read", &self.path))?;
+        let one = vec![RowSelector::skip(row), RowSelector::select(1)];
+        let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_row_selection(one.into())
+            .build()
+            .map_err(Error::parquet(&self.path))?;
+        let batch = batches.next().ok_or_else(|| damaged(&self.path, format!("has no row {row}")))?;
+        let batch = batch.map_err(|error| Error::parquet(&self.path)(error.into()))?;
+        let samples = from_batch(&batch).map_err(|what| damaged(&self.path, what))?;
+        samples.into_iter().next().ok_or_else(|| damaged(&self.path, format!("has no row {row}")))
     }
 
     /// All rows whole, encoded pictures too, `batch` at a time: for tools, not for training.
@@ -369,6 +386,7 @@ mod tests {
         let whole: Vec<Sample> = reader.whole_rows(64).unwrap().flat_map(|batch| batch.unwrap()).collect();
         assert_eq!(whole, samples);
         for at in [299, 0, 3, 150, 151, 7] {
+            assert_eq!(reader.whole_row(at).unwrap(), samples[at]);
             let mut expected = samples[at].clone();
             expected
                 .images
@@ -383,6 +401,7 @@ mod tests {
             assert_eq!(row, expected);
         }
         assert!(reader.features.len() > 300);
+        assert!(reader.whole_row(300).is_err());
 
         // A slot takes what fits; a buffer of any size becomes the whole block.
         let block = &samples[9].images[0].features;

@@ -1,13 +1,16 @@
 //! The build engine: ready features and texts become verified Parquet shards, and no row is lost.
 
 mod bench;
+pub mod boxes;
 mod build;
+mod draw;
 mod error;
 mod explain;
 pub mod features;
 pub mod inputs;
 mod output;
 mod peek;
+pub mod pictures;
 mod plan;
 mod reject;
 mod rejects_file;
@@ -20,6 +23,7 @@ mod watch;
 
 pub use bench::{ReadBench, bench_read};
 pub use build::{BuildOptions, BuildReport, build, commit, dry_run, plan_only, run_task};
+pub use draw::draw_rows;
 pub use error::Error;
 pub use explain::{Finding, explain};
 pub use peek::{peek, row_as_text};

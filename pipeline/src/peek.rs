@@ -10,7 +10,7 @@ use crate::Error;
 /// Regions, tags and words that are shown before "..." stands for the rest.
 const SHOWN: usize = 8;
 
-/// The rows `from..from + count` of the data set in `folder`, each with its number.
+/// The rows `from..from + count` of the data set in `folder`, whole, each with its number.
 ///
 /// # Errors
 /// No manifest, or shards that cannot be read.
@@ -24,7 +24,7 @@ pub fn peek(folder: &Path, from: u64, count: u64) -> Result<Vec<(u64, Sample)>, 
         if !wanted.is_empty() {
             let shard = dataset.shard(index)?;
             for row in wanted {
-                rows.push((row, shard.row((row - first) as usize)?));
+                rows.push((row, shard.whole_row((row - first) as usize)?));
             }
         }
         first = end;

@@ -79,12 +79,16 @@ pub enum Code {
     WrongWidth,
     /// NaN or infinity among the numbers.
     NonFinite,
+    /// Boxes drawn in a picture of another shape.
+    WrongSize,
     /// A box with x2 < x1 or y2 < y1, or outside any sensible range.
     BadBox,
     /// Position numbers that fit neither w,h nor h,w, or not the order of the data set.
     BoxOrder,
     /// Bytes that are not UTF-8.
     BadUtf8,
+    /// A name that leads out of the archive it stands in.
+    BadName,
     /// JSON that does not parse, or lacks a field.
     BadJson,
     /// A field that must not be empty is empty.
@@ -93,6 +97,8 @@ pub enum Code {
     DuplicateId,
     /// The same id again with the same content.
     Duplicate,
+    /// A text whose picture is not there.
+    NoPicture,
     /// A text whose picture has no features.
     NoFeatures,
     /// A picture without any text, where the spec joins texts.
@@ -103,6 +109,16 @@ pub enum Code {
     IdMismatch,
     /// A class id outside the class list.
     UnknownClass,
+    /// A picture's file ends too early.
+    PictureTruncated,
+    /// A picture of more pixels than the limit, or whose file asks for too much.
+    PictureTooLarge,
+    /// A picture in a format, or a variant of one, that is not read.
+    PictureUnsupported,
+    /// A picture's file that breaks the rules of its format.
+    PictureMalformed,
+    /// Looks like a picture that is to be left out.
+    NearDuplicate,
     /// On an exclusion list.
     Excluded,
     /// Of a split that the spec does not take.
@@ -115,25 +131,33 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the list above.
-    pub const ALL: [Code; 22] = [
+    pub const ALL: [Code; 30] = [
         Code::WrongColumns,
         Code::BadNumber,
         Code::BadBase64,
         Code::WrongLength,
         Code::WrongWidth,
         Code::NonFinite,
+        Code::WrongSize,
         Code::BadBox,
         Code::BoxOrder,
         Code::BadUtf8,
+        Code::BadName,
         Code::BadJson,
         Code::EmptyField,
         Code::DuplicateId,
         Code::Duplicate,
+        Code::NoPicture,
         Code::NoFeatures,
         Code::NoText,
         Code::NoPartner,
         Code::IdMismatch,
         Code::UnknownClass,
+        Code::PictureTruncated,
+        Code::PictureTooLarge,
+        Code::PictureUnsupported,
+        Code::PictureMalformed,
+        Code::NearDuplicate,
         Code::Excluded,
         Code::OtherSplit,
         Code::ReadFailed,

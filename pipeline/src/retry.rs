@@ -56,6 +56,7 @@ pub fn retry(folder: &Path, watch: &dyn Watch) -> Result<Retried, Error> {
 
     let build_id = plan.build_id();
     let sources = Sources::of(&inputs.spec)?;
+    sources.features.prepare(&plan.layout)?;
     let workshop = Workshop {
         folder,
         plan: &plan,

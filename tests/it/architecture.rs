@@ -1,20 +1,30 @@
 //! Rules of the house that a machine can check.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use conformance::binaries::{pipeline_command, root, run};
+use conformance::binaries::{finetune, pipeline_command, root, run};
 
 /// Who may use whom (docs/architecture.md); everything that a named crate may use is meant too.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("torch-files", &[]),
     ("data-specs", &["torch-files"]),
+    ("pretrain-kernels", &[]),
+    ("pretrain-training", &["data-specs", "pretrain-kernels"]),
+    ("finetune-backbones", &["pretrain-training"]),
     ("finetune-metrics", &["torch-files"]),
-    ("finetune", &["finetune-metrics", "data-specs", "torch-files"]),
-    ("pipeline", &["data-specs", "torch-files"]),
-    ("conformance", &["data-specs", "torch-files", "finetune-metrics", "finetune", "pipeline"]),
+    ("finetune-regions", &["finetune-backbones"]),
+    ("finetune", &["finetune-metrics", "finetune-regions"]),
+    ("pipeline", &["finetune-regions"]),
+    ("conformance", &["finetune", "pipeline"]),
 ];
+
+/// All that `name` may use, directly or through others.
+fn allowed(name: &str) -> BTreeSet<&'static str> {
+    let Some((_, direct)) = MAY_USE.iter().find(|(known, _)| *known == name) else { return BTreeSet::new() };
+    direct.iter().flat_map(|used| allowed(used).into_iter().chain([*used])).collect()
+}
 
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
@@ -28,15 +38,16 @@ fn metadata() -> serde_json::Value {
 #[test]
 fn crates_use_only_whom_they_may() {
     let metadata = metadata();
-    let rules: BTreeMap<_, _> = MAY_USE.into_iter().collect();
+    let rules: BTreeSet<_> = MAY_USE.iter().map(|(name, _)| *name).collect();
     let packages = metadata["packages"].as_array().unwrap();
     assert_eq!(packages.len(), rules.len(), "a crate without a rule, or a rule without a crate");
     for package in packages {
         let name = package["name"].as_str().unwrap();
-        let allowed = rules.get(name).unwrap_or_else(|| panic!("no rule for {name}"));
+        assert!(rules.contains(name), "no rule for {name}");
+        let allowed = allowed(name);
         for dependency in package["dependencies"].as_array().unwrap() {
             let used = dependency["name"].as_str().unwrap();
-            assert!(!rules.contains_key(used) || allowed.contains(&used), "{name} may not use {used}");
+            assert!(!rules.contains(used) || allowed.contains(used), "{name} may not use {used}");
             let command_line = matches!(used, "clap" | "anyhow" | "indicatif" | "signal-hook");
             let has_binary = matches!(name, "pipeline" | "finetune" | "conformance");
             assert!(!command_line || has_binary, "{name} is a library and knows {used}");
@@ -64,9 +75,23 @@ fn the_command_line_is_the_frozen_one() {
         assert!(help.contains(verb), "{verb}");
         help.push_str(&format!("\n---- {verb}\n{}", run(&mut pipeline_command([verb, "--help"])).1));
     }
-    let path = root().join("tests/golden/pipeline-help.txt");
+    is_frozen("pipeline-help.txt", &help);
+
+    let mut help = String::new();
+    for verb in ["forward", "summary"] {
+        let mut command = Command::new(finetune());
+        help.push_str(&format!(
+            "---- backbone {verb}\n{}",
+            run(command.args(["backbone", verb, "--help"])).1
+        ));
+    }
+    is_frozen("finetune-backbone-help.txt", &help);
+}
+
+fn is_frozen(name: &str, help: &str) {
+    let path = root().join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, &help).unwrap();
+        fs::write(&path, help).unwrap();
     }
     let golden = fs::read_to_string(&path).unwrap();
     assert!(help == golden, "the help changed; if meant, UPDATE_GOLDEN=1 cargo test -p conformance frozen");
@@ -74,16 +99,20 @@ fn the_command_line_is_the_frozen_one() {
 
 #[test]
 fn every_spec_loads_and_starts_with_its_command() {
-    let folder = root().join("data-specs/corpora");
-    let mut specs = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    let mut specs = [0, 0];
+    let folders = ["corpora", "compositions"].map(|name| root().join("data-specs").join(name));
+    for path in
+        folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path())
+    {
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("# ") && text.contains("pipeline build "), "{}", path.display());
-        data_specs::CorpusSpec::load(&path, &[]).unwrap();
-        specs += 1;
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        assert!(text.starts_with("# ") && text.contains("pipeline build ") && text.contains(&name), "{name}");
+        match data_specs::Spec::load(&path, &[]).unwrap() {
+            data_specs::Spec::Corpus(_) => specs[0] += 1,
+            data_specs::Spec::Composition(all) => specs[1] += usize::from(all.sources.len() >= 7),
+        }
     }
-    assert!(specs >= 12, "{specs}");
+    assert!(specs[0] >= 20 && specs[1] == 2, "{specs:?}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod corpora; // every kind of text through the whole engine
 mod doors; // the documented commands on real files
 mod kills; // kill -9 anywhere, run again, nothing lost or doubled
 mod mutants; // damaged inputs through the whole engine
-mod outside;
-mod readme;
-mod same_bytes; // threads and processes never change a byte; a changed plan is refused // full disks, closed folders, rivals, signals, wrong words // its commands run as they stand there
+mod outside; // full disks, closed folders, rivals, signals, wrong words
+mod paper_corpora; // the corpora of the papers from raw pictures
+mod pictures; // raw pictures, boxes and backbones through the whole engine
+mod readme; // its commands run as they stand there
+mod same_bytes; // threads and processes never change a byte; a changed plan is refused

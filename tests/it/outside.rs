@@ -173,3 +173,22 @@ fn a_dry_run_writes_nothing_and_a_build_without_features_says_how_to_give_them()
     let (code, _, errors) = run(bare.arg(&out));
     assert!(code == 2 && errors.contains("--set features="), "{errors}");
 }
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = CORPUS.write(&folder.path().join("in")).unwrap();
+    let out = folder.path().join("out");
+    assert_eq!(run(&mut build(&files, &out)).0, 0);
+    let mut child = pipeline_command(["peek"])
+        .arg(&out)
+        .args(["--rows", "100000"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Closed before a word is read.
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]));
+}

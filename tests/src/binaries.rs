@@ -8,25 +8,38 @@ use std::sync::OnceLock;
 ///
 /// # Panics
 /// If it does not build: no test can go on then.
-pub fn pipeline() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| build("pipeline"))
+pub fn pipeline() -> PathBuf {
+    folder().join("pipeline")
 }
 
-fn build(package: &str) -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", package]).current_dir(root());
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let status = cargo.status().expect("cargo can be started");
-    assert!(status.success(), "`cargo build -p {package}` failed");
-    // This file's own binary lies in the profile's folder, or in `deps` below it for tests.
-    let here = std::env::current_exe().expect("a running program has a path");
-    let folder = here.parent().expect("a file has a folder");
-    let folder =
-        if folder.ends_with("deps") { folder.parent().expect("deps lies in a folder") } else { folder };
-    folder.join(package)
+/// The `finetune` binary of this build profile.
+///
+/// # Panics
+/// If it does not build: no test can go on then.
+pub fn finetune() -> PathBuf {
+    folder().join("finetune")
+}
+
+/// Where all binaries lie. They are built together, and as `cargo test` builds everything: alone, each would want its
+/// dependencies with other features, and everything would be compiled once a binary.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet"]).current_dir(root());
+        cargo.args(match cfg!(debug_assertions) {
+            true => ["--bins", "--tests"].as_slice(),
+            false => &["-p", "pipeline", "-p", "finetune", "--release"],
+        });
+        let status = cargo.status().expect("cargo can be started");
+        assert!(status.success(), "the binaries do not build");
+        // This file's own binary lies in the profile's folder, or in `deps` below it for tests.
+        let here = std::env::current_exe().expect("a running program has a path");
+        let folder = here.parent().expect("a file has a folder");
+        let folder =
+            if folder.ends_with("deps") { folder.parent().expect("deps lies in a folder") } else { folder };
+        folder.to_path_buf()
+    })
 }
 
 /// The root of the checkout.

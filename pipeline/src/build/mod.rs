@@ -202,6 +202,7 @@ fn workshop<'a>(
     inputs: &'a PlanInputs,
     watch: &'a dyn Watch,
 ) -> Result<Workshop<'a>, Error> {
+    sources.features.prepare(&plan.layout)?;
     for name in [RECEIPTS, REJECTS] {
         let path = folder.join(name);
         std::fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
@@ -212,6 +213,8 @@ fn workshop<'a>(
 /// Runs tasks side by side, each in its own order; the rest goes on when one fails.
 fn run_tasks(workshop: &Workshop<'_>, tasks: &[usize], options: BuildOptions) -> Result<(), Error> {
     let threads = options.threads.unwrap_or_else(rayon::current_num_threads).max(1);
+    // A task that computes occupies all threads by itself.
+    let side_by_side = if workshop.sources.features.computes() { 1 } else { threads };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| Error::Io {
         op: "start threads for",
         path: workshop.folder.to_path_buf(),
@@ -221,7 +224,7 @@ fn run_tasks(workshop: &Workshop<'_>, tasks: &[usize], options: BuildOptions) ->
     let stop = AtomicBool::new(false);
     let failures = Mutex::new(Vec::new());
     pool.scope(|scope| {
-        for _ in 0..threads.min(tasks.len()) {
+        for _ in 0..side_by_side.min(tasks.len()) {
             scope.spawn(|_| {
                 while !stop.load(Ordering::Relaxed)
                     && let Some(&task) = tasks.get(next.fetch_add(1, Ordering::Relaxed))
@@ -290,6 +293,7 @@ fn report(folder: &Path, plan: &Plan, resumed: usize, watch: &dyn Watch) -> Resu
         build_id: build_id.clone(),
         corpus: plan.spec.name.clone(),
         features: FeatureInfo { dtype: plan.spec.features.dtype, width: plan.layout.width },
+        computed: plan.layout.computed.clone(),
         shards,
         rejects,
         rows,
@@ -334,7 +338,8 @@ fn damaged_share(folder: &Path, manifest: &Manifest) -> Result<f64, Error> {
     let mut damaged = 0u64;
     for entry in &manifest.rejects {
         crate::rejects_file::read_rejects(folder, entry, |reject| {
-            let harmless = matches!(reject.code, Code::NoText | Code::NoFeatures | Code::NoPartner);
+            let harmless =
+                matches!(reject.code, Code::NoText | Code::NoFeatures | Code::NoPicture | Code::NoPartner);
             damaged +=
                 u64::from(reject.outcome == Outcome::Rejected && reject.unit == Unit::Row && !harmless);
             Ok(())

@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use bytes::Bytes;
 use data_specs::{
@@ -24,6 +26,9 @@ use crate::{Code, Error, Outcome, Reject, RejectReason, Stage, Unit};
 /// Rows are read and decoded in batches of about so many input bytes: enough for all cores to share,
 /// little enough to be held twice.
 const BATCH_BYTES: u64 = 16 << 20;
+/// Rows of a batch whose features are computed. A shard's row groups follow batches, so the number is
+/// the same on every machine.
+const BATCH_COMPUTED: usize = 32;
 
 /// What tasks share.
 pub(crate) struct Workshop<'a> {
@@ -81,7 +86,8 @@ impl Workshop<'_> {
             interrupted(self.watch)?;
             let mut batch = Vec::new();
             let mut bytes = 0;
-            while bytes < BATCH_BYTES
+            let computes = self.sources.features.computes();
+            while (if computes { batch.len() < BATCH_COMPUTED } else { bytes < BATCH_BYTES })
                 && let Some(recipe) = recipes.next()
             {
                 let recipe = recipe?;
@@ -89,7 +95,11 @@ impl Workshop<'_> {
                 batch.push(recipe);
             }
             // `collect` keeps the order, so the number of threads never reaches the shard.
-            let built: Vec<Built> = batch.par_iter().map(|recipe| self.build_row(recipe)).collect();
+            let built: Vec<Built> = if computes {
+                self.compute_rows(&batch)?
+            } else {
+                batch.par_iter().map(|recipe| self.build_row(recipe)).collect()
+            };
             let mut samples = Vec::with_capacity(built.len());
             let mut turned_away = 0;
             for Built { row, texts: mut away, planned_texts } in built {
@@ -117,7 +127,8 @@ impl Workshop<'_> {
                 }
             }
             writer.write(&samples)?;
-            self.watch.rows(batch.len() as u64, turned_away);
+            let already_told = if computes { batch.len() as u64 } else { 0 };
+            self.watch.rows(batch.len() as u64 - already_told, turned_away);
             self.watch.phase(Phase::ShardRows);
         }
         for (account, what) in [(&rows, "rows"), (&texts, "texts")] {
@@ -139,6 +150,38 @@ impl Workshop<'_> {
             });
         }
         Ok(Receipt { build_id: self.build_id.to_string(), task, shard, rejects, rows, texts })
+    }
+
+    /// Builds rows one a thread: a network whose products were spread over threads would have them wait
+    /// for each other, and hold as many pictures as there are rows. Progress is told row by row.
+    fn compute_rows(&self, batch: &[RowRecipe]) -> Result<Vec<Built>, Error> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut mine = Vec::new();
+            while let at = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(recipe) = batch.get(at)
+                && self.watch.interrupted().is_none()
+            {
+                mine.push((at, self.build_row(recipe)));
+                self.watch.rows(1, 0);
+            }
+            mine
+        };
+        let threads = rayon::current_num_threads().min(batch.len());
+        let pools = (0..threads).map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build());
+        let pools = pools.collect::<Result<Vec<_>, _>>().map_err(|error| Error::Io {
+            op: "start threads for",
+            path: self.folder.to_path_buf(),
+            source: std::io::Error::other(error),
+        })?;
+        let mut built: Vec<(usize, Built)> = thread::scope(|scope| {
+            let workers: Vec<_> = pools.iter().map(|pool| scope.spawn(|| pool.install(work))).collect();
+            let done = workers.into_iter().map(|worker| worker.join().expect("rows do not panic"));
+            done.flatten().collect()
+        });
+        interrupted(self.watch)?;
+        built.sort_by_key(|(at, _)| *at);
+        Ok(built.into_iter().map(|(_, built)| built).collect())
     }
 
     fn build_row(&self, recipe: &RowRecipe) -> Built {

@@ -126,6 +126,9 @@ pub(crate) struct PeekArguments {
     /// Show the row of this key or picture id instead
     #[arg(long, conflicts_with_all = ["from", "rows"])]
     pub(crate) key: Option<String>,
+    /// Also draw these rows, pictures with boxes and tags, into a PNG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) png: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

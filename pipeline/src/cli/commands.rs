@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use data_specs::{CorpusSpec, Dataset, Manifest, Verify, VocabularyOptions, WordCounts};
+use data_specs::{CorpusSpec, Dataset, Manifest, Spec, Verify, VocabularyOptions, WordCounts};
 use pipeline::BuildOptions;
 use serde_json::json;
 
@@ -13,14 +13,19 @@ use super::arguments::{
     BenchArguments, BuildArguments, Command, DatasetArguments, ExplainArguments, PeekArguments,
     PlanArguments, RunTaskArguments, SpecArguments, StatsArguments, VocabularyArguments,
 };
+use super::composition;
 use super::exit::Exit;
 use super::progress::Progress;
 use super::report;
+use super::stdout::{say, say_line};
 
 pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Build(arguments) if arguments.dry_run => dry_run(&arguments),
-        Command::Build(arguments) => build(&arguments),
+        Command::Build(arguments) => match load_any(&arguments.spec)? {
+            Spec::Corpus(spec) if arguments.dry_run => dry_run(&spec, &arguments),
+            Spec::Corpus(spec) => build(&spec, &arguments),
+            Spec::Composition(composition) => composition::build(&composition, &arguments),
+        },
         Command::Plan(arguments) => plan(&arguments),
         Command::RunTask(arguments) => run_task(&arguments),
         Command::Commit(arguments) => commit(&arguments),
@@ -34,38 +39,49 @@ pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
     }
 }
 
-fn load(arguments: &SpecArguments) -> anyhow::Result<CorpusSpec> {
-    CorpusSpec::load(&arguments.spec, &arguments.set).map_err(|error| pipeline::Error::from(error).into())
+fn load_any(arguments: &SpecArguments) -> anyhow::Result<Spec> {
+    Spec::load(&arguments.spec, &arguments.set).map_err(|error| pipeline::Error::from(error).into())
 }
 
-fn build(arguments: &BuildArguments) -> anyhow::Result<Exit> {
-    let spec = load(&arguments.spec)?;
+/// The spec of one data set, for commands that make one.
+fn load(arguments: &SpecArguments) -> anyhow::Result<CorpusSpec> {
+    match load_any(arguments)? {
+        Spec::Corpus(spec) => Ok(*spec),
+        Spec::Composition(_) => Err(pipeline::Error::from(data_specs::Error::Spec {
+            place: arguments.spec.display().to_string(),
+            what: "is a composition of several data sets".into(),
+            hint: "plan each of its sources by the source's own spec, or let `pipeline build` do all".into(),
+        })
+        .into()),
+    }
+}
+
+fn build(spec: &CorpusSpec, arguments: &BuildArguments) -> anyhow::Result<Exit> {
     let progress = Progress::start()?;
     let started = Instant::now();
     let options = BuildOptions { threads: arguments.threads };
-    let built = pipeline::build(&spec, &arguments.out, options, &progress)?;
+    let built = pipeline::build(spec, &arguments.out, options, &progress)?;
     progress.finish();
     finish_build(&built, started, arguments.json)
 }
 
 fn finish_build(built: &pipeline::BuildReport, started: Instant, json: bool) -> anyhow::Result<Exit> {
     if json {
-        println!("{}", serde_json::to_string(built)?);
+        say_line!("{}", serde_json::to_string(built)?)?;
     } else {
-        print!("{}", report::built(built, started.elapsed()));
+        say!("{}", report::built(built, started.elapsed()))?;
     }
     Ok(if built.too_many_rejects { Exit::TooManyRejects } else { Exit::Done })
 }
 
-fn dry_run(arguments: &BuildArguments) -> anyhow::Result<Exit> {
-    let spec = load(&arguments.spec)?;
+fn dry_run(spec: &CorpusSpec, arguments: &BuildArguments) -> anyhow::Result<Exit> {
     let progress = Progress::start()?;
-    let plan = pipeline::dry_run(&spec, &progress)?;
+    let plan = pipeline::dry_run(spec, &progress)?;
     progress.finish();
     if arguments.json {
-        println!("{}", plan_json(&plan));
+        say_line!("{}", plan_json(&plan))?;
     } else {
-        print!("{}", report::planned(&plan, &arguments.out));
+        say!("{}", report::planned(&plan, &arguments.out))?;
     }
     Ok(Exit::Done)
 }
@@ -76,15 +92,15 @@ fn plan(arguments: &PlanArguments) -> anyhow::Result<Exit> {
     let plan = pipeline::plan_only(&spec, &arguments.out, &progress)?;
     progress.finish();
     if arguments.json {
-        println!("{}", plan_json(&plan));
+        say_line!("{}", plan_json(&plan))?;
     } else {
-        print!("{}", report::planned(&plan, &arguments.out));
-        println!("next      pipeline run-task {0} N, then pipeline commit {0}", arguments.out.display());
+        say!("{}", report::planned(&plan, &arguments.out))?;
+        say_line!("next      pipeline run-task {0} N, then pipeline commit {0}", arguments.out.display())?;
     }
     Ok(Exit::Done)
 }
 
-fn plan_json(plan: &pipeline::Plan) -> serde_json::Value {
+pub(super) fn plan_json(plan: &pipeline::Plan) -> serde_json::Value {
     json!({
         "build_id": plan.build_id(),
         "tasks": plan.tasks.len(),
@@ -105,7 +121,7 @@ fn run_task(arguments: &RunTaskArguments) -> anyhow::Result<Exit> {
     let options = BuildOptions { threads: arguments.threads };
     let ran = pipeline::run_task(&arguments.dataset, task, options, &progress)?;
     progress.finish();
-    println!("task {task} {}", if ran { "is done" } else { "was done before" });
+    say_line!("task {task} {}", if ran { "is done" } else { "was done before" })?;
     Ok(Exit::Done)
 }
 
@@ -135,14 +151,16 @@ fn retry(arguments: &DatasetArguments) -> anyhow::Result<Exit> {
     let retried = pipeline::retry(&arguments.dataset, &progress)?;
     progress.finish();
     if arguments.json {
-        println!("{}", serde_json::to_string(&retried)?);
+        say_line!("{}", serde_json::to_string(&retried)?)?;
     } else if retried.rows == 0 {
-        println!("nothing to retry: no reject is marked retryable");
+        say_line!("nothing to retry: no reject is marked retryable")?;
     } else {
-        println!(
+        say_line!(
             "{} of {} rows recovered; manifest version {}",
-            retried.recovered, retried.rows, retried.version
-        );
+            retried.recovered,
+            retried.rows,
+            retried.version
+        )?;
     }
     Ok(Exit::Done)
 }
@@ -153,18 +171,18 @@ fn verify(arguments: &DatasetArguments) -> anyhow::Result<Exit> {
         // For a machine, no manifest is an answer like others.
         Err(error) if arguments.json => {
             let problem = error.to_string();
-            println!(
+            say_line!(
                 "{}",
                 json!({ "ok": false, "rows": 0, "texts": 0, "rejected": 0, "shards": [], "problems": [problem] })
-            );
+            )?;
             return Ok(Exit::CheckFailed);
         }
         Err(error) => return Err(error.into()),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string(&found)?);
+        say_line!("{}", serde_json::to_string(&found)?)?;
     } else {
-        print!("{}", report::verified(&found, &arguments.dataset));
+        say!("{}", report::verified(&found, &arguments.dataset))?;
     }
     Ok(if found.ok { Exit::Done } else { Exit::CheckFailed })
 }
@@ -178,11 +196,11 @@ fn stats(arguments: &StatsArguments) -> anyhow::Result<Exit> {
             .with_context(|| format!("cannot write {}", page.display()))?;
     }
     if arguments.json {
-        println!("{}", serde_json::to_string(&stats)?);
+        say_line!("{}", serde_json::to_string(&stats)?)?;
     } else {
-        print!("{stats}");
+        say!("{stats}")?;
         if let Some(page) = &arguments.html {
-            println!("page      {}", page.display());
+            say_line!("page      {}", page.display())?;
         }
     }
     Ok(Exit::Done)
@@ -208,19 +226,19 @@ fn vocabulary(arguments: &VocabularyArguments) -> anyhow::Result<Exit> {
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot create {}", arguments.out.display()))?;
     vocabulary.write(&arguments.out).map_err(pipeline::Error::from)?;
-    println!(
+    say_line!(
         "{} tokens from {} different words: {}",
         vocabulary.tokens().len(),
         words.len(),
         arguments.out.display()
-    );
+    )?;
     Ok(Exit::Done)
 }
 
 /// One JSON line, to be put beside another program's.
 fn bench(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     let BenchArguments { dataset, batch, regions, epochs } = arguments;
-    println!("{}", serde_json::to_string(&pipeline::bench_read(dataset, *batch, *regions, *epochs)?)?);
+    say_line!("{}", serde_json::to_string(&pipeline::bench_read(dataset, *batch, *regions, *epochs)?)?)?;
     Ok(Exit::Done)
 }
 
@@ -231,11 +249,17 @@ fn peek(arguments: &PeekArguments) -> anyhow::Result<Exit> {
         Some(key) => rows_of_key(&arguments.dataset, &manifest, key)?,
     };
     if rows.is_empty() {
-        println!("no such row: the data set has {}", manifest.rows.written);
+        say_line!("no such row: the data set has {}", manifest.rows.written)?;
         return Ok(Exit::CheckFailed);
     }
-    for (number, sample) in rows {
-        print!("{}", pipeline::row_as_text(number, &sample, manifest.features.width));
+    for (number, sample) in &rows {
+        say!("{}", pipeline::row_as_text(*number, sample, manifest.features.width))?;
+    }
+    if let Some(path) = &arguments.png {
+        let samples: Vec<_> = rows.into_iter().map(|(_, sample)| sample).collect();
+        let png = pipeline::draw_rows(&arguments.dataset, &samples)?;
+        std::fs::write(path, png).map_err(pipeline::Error::io("write", path))?;
+        say_line!("drawn     {}", path.display())?;
     }
     Ok(Exit::Done)
 }
@@ -259,9 +283,9 @@ fn rows_of_key(
 fn explain(arguments: &ExplainArguments) -> anyhow::Result<Exit> {
     let findings = pipeline::explain(&arguments.dataset, &arguments.key)?;
     if arguments.json {
-        println!("{}", json!({ "key": arguments.key, "findings": findings }));
+        say_line!("{}", json!({ "key": arguments.key, "findings": findings }))?;
     } else {
-        print!("{}", report::explained(&arguments.key, &findings));
+        say!("{}", report::explained(&arguments.key, &findings))?;
     }
     Ok(if findings.is_empty() { Exit::CheckFailed } else { Exit::Done })
 }

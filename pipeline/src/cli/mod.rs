@@ -2,9 +2,11 @@
 
 mod arguments;
 mod commands;
+mod composition;
 mod exit;
 mod progress;
 mod report;
+mod stdout;
 
 pub(crate) use arguments::Arguments;
 

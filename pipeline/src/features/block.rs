@@ -131,7 +131,7 @@ fn exactly(column: &[u8], expected: usize, count: u32, what: &str) -> Result<Vec
 }
 
 /// One allocation of the exact size, filled once.
-fn decode_base64(column: &[u8], what: &str) -> Result<Vec<u8>, RejectReason> {
+pub(crate) fn decode_base64(column: &[u8], what: &str) -> Result<Vec<u8>, RejectReason> {
     base64_simd::STANDARD.decode_to_vec(column).map_err(|_| {
         // Only a failure pays for a second look.
         let strange = |&byte: &u8| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));

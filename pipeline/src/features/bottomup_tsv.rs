@@ -44,7 +44,7 @@ impl FeatureFormat for BottomupTsv {
             inputs.push(scan_single_tsv(context, path, input, None, (&mut search, read_block), found)?);
         }
         let first = self.paths.first().map_or(Path::new("bottomup-tsv"), PathBuf::as_path);
-        Ok(ScannedFeatures { inputs, layout: search.finish(first)?, warnings: vec![], absent: vec![] })
+        Ok(ScannedFeatures::imported(inputs, search.finish(first)?, vec![]))
     }
 
     fn decode(

@@ -49,6 +49,11 @@ impl ClassList {
         Ok(ClassList { path: path.to_path_buf(), blake3: blake3::hash(&bytes).to_hex().to_string(), names })
     }
 
+    /// How many classes there are.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// The name of class `id`.
     pub(super) fn name(&self, id: i64) -> Result<&str, RejectReason> {
         usize::try_from(id).ok().and_then(|id| self.names.get(id)).map(String::as_str).ok_or_else(|| {

@@ -13,7 +13,7 @@ use crate::inputs::{InputFile, Span};
 const LARGEST: u64 = 1 << 20;
 
 /// Keys and values in file order; `null`, `~` and nothing are `None`.
-pub(super) fn read(path: &Path) -> Result<Vec<(String, Option<String>)>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<(String, Option<String>)>, Error> {
     let size = path.metadata().map_err(Error::io("read", path))?.len();
     let refuse = |line: Option<u64>, what: &str| {
         broken(path, line, what, "write one `key: value` a line; nothing nested, no lists, no anchors")

@@ -154,7 +154,7 @@ mod tests {
     const SQUARE: [f32; 6] = [0.25, 0.25, 0.5, 0.5, 0.25, 0.25];
 
     fn layout(geometry: GeometryOrder) -> FeatureLayout {
-        FeatureLayout { width: 3, geometry: Some(geometry) }
+        FeatureLayout::imported(3, Some(geometry))
     }
 
     #[test]

@@ -81,14 +81,14 @@ impl LayoutSearch {
         let columns = block.columns()?;
         block.check(columns)?;
         if !self.with_positions {
-            self.settled = Some(FeatureLayout { width: columns, geometry: None });
+            self.settled = Some(FeatureLayout::imported(columns, None));
             return Ok(());
         }
         if columns <= NUMBERS {
             let message = format!("a region has {columns} numbers, too few for a vector and six positions");
             return Err(RejectReason::new(Code::WrongWidth, message));
         }
-        let layout = |order| FeatureLayout { width: columns - NUMBERS, geometry: Some(order) };
+        let layout = |order| FeatureLayout::imported(columns - NUMBERS, Some(order));
         let fit = Fit::of(block, columns);
         match (fit.width_height, fit.height_width) {
             (true, true) => {

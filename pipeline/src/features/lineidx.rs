@@ -17,7 +17,7 @@ const LONGEST: u64 = 64;
 
 /// The index of one TSV while its rows pass by.
 #[derive(Debug)]
-pub(super) enum LineIndex {
+pub(crate) enum LineIndex {
     /// There is none.
     Absent,
     /// One is there and has to fit.
@@ -30,7 +30,7 @@ pub(super) enum LineIndex {
 
 /// An index that is being compared.
 #[derive(Debug)]
-pub(super) struct Check {
+pub(crate) struct Check {
     reader: BufReader<File>,
     path: PathBuf,
     tsv: PathBuf,
@@ -40,7 +40,7 @@ pub(super) struct Check {
 
 impl LineIndex {
     /// Opens the index of `tsv` if there is one; otherwise begins it if `write`.
-    pub(super) fn beside(tsv: &Path, write: bool) -> Result<LineIndex, Error> {
+    pub(crate) fn beside(tsv: &Path, write: bool) -> Result<LineIndex, Error> {
         let path = tsv.with_extension("lineidx");
         match File::open(&path) {
             Ok(file) => {
@@ -60,7 +60,7 @@ impl LineIndex {
     }
 
     /// Takes the next row of the file.
-    pub(super) fn row(&mut self, row: Span) -> Result<(), Error> {
+    pub(crate) fn row(&mut self, row: Span) -> Result<(), Error> {
         match self {
             LineIndex::Absent | LineIndex::Done => Ok(()),
             LineIndex::Checked(check) => check.row(row),
@@ -71,7 +71,7 @@ impl LineIndex {
     }
 
     /// The file has no more rows.
-    pub(super) fn finish(&mut self) -> Result<(), Error> {
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
         match std::mem::replace(self, LineIndex::Done) {
             LineIndex::Absent | LineIndex::Done => Ok(()),
             LineIndex::Checked(mut check) => check.end(),

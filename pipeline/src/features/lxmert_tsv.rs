@@ -127,7 +127,10 @@ impl FeatureFormat for LxmertTsv {
             }
         }
         let first = self.paths.first().map_or(Path::new("lxmert-tsv"), PathBuf::as_path);
-        Ok(ScannedFeatures { inputs, layout: search.finish(first)?, warnings, absent: self.absent.clone() })
+        Ok(ScannedFeatures {
+            absent: self.absent.clone(),
+            ..ScannedFeatures::imported(inputs, search.finish(first)?, warnings)
+        })
     }
 
     fn decode(

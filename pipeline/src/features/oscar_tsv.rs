@@ -118,7 +118,7 @@ impl FeatureFormat for OscarTsv {
         if self.hw.is_none() {
             warnings.push(format!("{} names no `hw` file: rows get no pixel boxes", self.yaml.display()));
         }
-        Ok(ScannedFeatures { inputs, layout: search.finish(&self.feature)?, warnings, absent: vec![] })
+        Ok(ScannedFeatures::imported(inputs, search.finish(&self.feature)?, warnings))
     }
 
     fn decode(

@@ -15,7 +15,7 @@ use crate::{Error, Watch, features::ScannedPicture, plan::interrupted};
 const LONGEST_LINE: u32 = 256 << 20;
 
 /// Bytes in which an id and its tab must lie.
-const LONGEST_ID: usize = 1024;
+pub(crate) const LONGEST_ID: usize = 1024;
 
 /// A row: its place and its id, or why it has none.
 #[derive(Debug)]
@@ -162,7 +162,8 @@ fn row(input: u16, line: Line<'_>) -> Row {
     Row { span, id: id(line.bytes) }
 }
 
-fn id(line: &[u8]) -> Result<String, RejectReason> {
+/// The id in front of a line's first tab; the first [`LONGEST_ID`] bytes of the line are enough.
+pub(crate) fn id(line: &[u8]) -> Result<String, RejectReason> {
     let refuse = |code, message: String| Err(RejectReason::new(code, message));
     if line.is_empty() {
         return refuse(Code::WrongColumns, "the line is empty".into());

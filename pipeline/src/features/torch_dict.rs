@@ -71,7 +71,7 @@ impl FeatureFormat for TorchDict {
             warnings.push(format!("{unused} label entries are of pictures without features"));
         }
         let first = self.paths.first().map_or(Path::new("torch-dict"), PathBuf::as_path);
-        Ok(ScannedFeatures { inputs, layout: search.finish(first)?, warnings, absent: vec![] })
+        Ok(ScannedFeatures::imported(inputs, search.finish(first)?, warnings))
     }
 
     fn decode(

@@ -87,7 +87,7 @@ impl FeatureFormat for VinvlTsv {
         }
         warnings.extend(labels.and_then(Predictions::left_over));
         let first = self.parts.first().map_or(PathBuf::from("vinvl-tsv"), VinvlPart::features);
-        Ok(ScannedFeatures { inputs, layout: search.finish(&first)?, warnings, absent })
+        Ok(ScannedFeatures { absent, ..ScannedFeatures::imported(inputs, search.finish(&first)?, warnings) })
     }
 
     fn decode(

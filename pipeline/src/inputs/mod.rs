@@ -1,13 +1,19 @@
 //! Input files: opened once, hashed while they are scanned, read back by byte range.
 
+mod csv_records;
 mod file;
+mod folder;
 mod json_elements;
 mod json_value;
 mod lines;
+mod tar_entries;
 
+pub use csv_records::{CsvRecord, CsvRecords, csv_cells};
 pub use file::{InputFile, Stamp, scan_file};
+pub use folder::FolderStamp;
 pub use json_elements::{Element, JsonElements, Layout};
 pub use lines::{Line, Lines};
+pub(crate) use tar_entries::{TarEntries, TarEntry, TarKind};
 
 use std::path::{Path, PathBuf};
 

@@ -57,6 +57,9 @@ pub(crate) fn plan_build(
     for path in &spec.exclude.ids {
         inputs.push(pictures.exclude(path)?);
     }
+    for (id, why) in scanned.excluded {
+        pictures.exclude_likeness(&id, why);
+    }
 
     let mut texts = TextIndex::default();
     for (section, source) in sources.texts.iter().enumerate() {
@@ -85,8 +88,12 @@ pub(crate) fn plan_build(
                     Ok(())
                 }
                 Err(id) => {
-                    let message = format!("picture `{id}` has no features");
-                    let (reject, units) = turned_away(Outcome::Rejected, Code::NoFeatures, message);
+                    let (code, what) = match layout.computed {
+                        None => (Code::NoFeatures, "has no features"),
+                        Some(_) => (Code::NoPicture, "is not among the pictures"),
+                    };
+                    let (reject, units) =
+                        turned_away(Outcome::Rejected, code, format!("picture `{id}` {what}"));
                     ledger.texts(reject, units)
                 }
             }
@@ -120,9 +127,8 @@ pub(crate) fn plan_build(
         let records: Vec<_> = members.iter().map(|&at| pictures.record(at).clone()).collect();
         let key = pictures.key(row, &spec.source);
         let units: u32 = entries.iter().map(|entry| entry.texts).sum();
-        if let Some(&excluded) = members.iter().find(|&&at| pictures.is_excluded(at)) {
-            let message = format!("picture `{}` is on an exclusion list", pictures.record(excluded).id);
-            let reject = join_reject(Unit::Row, Code::Excluded, &key, message);
+        if let Some((code, message)) = members.iter().find_map(|&at| pictures.exclusion(at)) {
+            let reject = join_reject(Unit::Row, code, &key, message);
             let reject = Reject { outcome: Outcome::Filtered, ..reject };
             ledger.texts(Reject { unit: Unit::Text, ..reject.clone() }, units)?;
             ledger.row(reject)?;
@@ -167,7 +173,7 @@ pub(crate) fn plan_build(
         rejects,
         warnings: scanned.warnings,
     };
-    Ok((plan, PlanInputs { spec: spec.clone(), inputs, absent: scanned.absent }))
+    Ok((plan, PlanInputs { spec: spec.clone(), inputs, absent: scanned.absent, folders: scanned.folders }))
 }
 
 /// The accounts of planning, and the file that says what became of what was turned away.

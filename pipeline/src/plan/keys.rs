@@ -17,7 +17,7 @@ impl Ids {
         }
         let id = [".jpg", ".jpeg", ".png"].iter().find_map(|end| id.strip_suffix(end)).unwrap_or(id);
         match self.0 {
-            IdMatching::Exact => Cow::Borrowed(id),
+            IdMatching::Exact | IdMatching::FileNames => Cow::Borrowed(id),
             IdMatching::TrailingDigits => {
                 let number = id.rsplit_once('_').map_or(id, |(_, last)| last);
                 let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());

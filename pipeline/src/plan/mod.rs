@@ -12,7 +12,7 @@ mod recipe;
 mod tasks;
 
 pub(crate) use join::{count, interrupted, name_of, plan_build};
-use keys::Ids;
+pub(crate) use keys::Ids;
 pub(crate) use recipe::{RowRecipe, TextRecipe, read_recipes};
 
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::features::FeatureLayout;
-use crate::inputs::{Input, InputFile};
+use crate::inputs::{FolderStamp, Input, InputFile};
 use crate::output::PLAN;
 
 /// Changed whenever equal inputs and options would give other bytes than before.
@@ -87,6 +87,8 @@ pub(crate) struct PlanInputs {
     pub(crate) inputs: Vec<Input>,
     /// Optional files that were looked for and not found.
     pub(crate) absent: Vec<PathBuf>,
+    /// Folders whose listing decided which pictures there are.
+    pub(crate) folders: Vec<FolderStamp>,
 }
 
 impl Plan {
@@ -155,7 +157,10 @@ impl PlanInputs {
     /// Whether a plan made now would find what this one found, as far as sizes and times tell. A folder
     /// of texts may have got another file, so it is always looked through again.
     pub(crate) fn are_unchanged(&self) -> bool {
-        self.open().is_ok() && !self.spec.active_texts().any(|(_, _, path)| path.is_dir())
+        let as_before = |folder: &FolderStamp| FolderStamp::of(&folder.path).is_ok_and(|now| now == *folder);
+        self.open().is_ok()
+            && self.folders.iter().all(as_before)
+            && !self.spec.active_texts().any(|(_, _, path)| path.is_dir())
     }
 
     /// These inputs with the stamps that `planned` has for files derived while planning, which stay
@@ -180,6 +185,15 @@ fn spec_identity(spec: &CorpusSpec) -> Value {
             }
         }
     };
+    for (section, keys) in [
+        ("images", &["path"][..]),
+        ("boxes", &["path", "attributes", "classes"]),
+        ("regions", &["weights", "classes"]),
+    ] {
+        if value[section].is_object() {
+            paths_to_presence(&mut value[section], keys);
+        }
+    }
     paths_to_presence(
         &mut value["features"],
         &["path", "yaml", "offsets", "labels", "classes", "attributes"],
@@ -191,6 +205,7 @@ fn spec_identity(spec: &CorpusSpec) -> Value {
         paths_to_presence(texts, &["path", "annotations"]);
     }
     value["exclude"]["ids"] = json!(spec.exclude.ids.len());
+    value["exclude"]["pictures"] = json!(spec.exclude.pictures.len());
     if let Some(fields) = value.as_object_mut() {
         fields.shift_remove("set");
         fields.shift_remove("rejects");

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Ids;
 use super::index::Row;
 use super::join::{Ledger, join_reject, name_of};
-use crate::features::{FeatureLayout, PictureRecord};
+use crate::features::{FeatureLayout, Found, PictureRecord};
 use crate::inputs::{Input, Span, scan_file};
 use crate::sources::Sources;
 use crate::{Code, Error, Outcome, Reject, Unit};
@@ -21,6 +21,8 @@ pub(super) struct Pictures {
     doubles: Vec<(u32, u32)>,
     pairs: Vec<[u32; 2]>,
     pair_numbers: HashMap<[u32; 2], u32>,
+    /// Why pictures are excluded, where it is not by a list of ids.
+    likenesses: HashMap<u32, String>,
 }
 
 /// What is known of one picture besides its record.
@@ -42,6 +44,7 @@ impl Pictures {
             doubles: Vec::new(),
             pairs: Vec::new(),
             pair_numbers: HashMap::new(),
+            likenesses: HashMap::new(),
         }
     }
 
@@ -108,11 +111,8 @@ impl Pictures {
         inputs: &[Input],
     ) -> Result<(), Error> {
         for (first, later) in std::mem::take(&mut self.doubles) {
-            let decode = |at: u32| -> Result<_, Error> {
-                let record = &self.records[at as usize];
-                let parts = record.spans.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-                Ok(sources.features.decode(layout, record, &parts).ok())
-            };
+            let parts =
+                |record: &PictureRecord| -> Result<Vec<_>, Error> { record.spans.iter().map(read).collect() };
             let (kept, again) = (&self.records[first as usize], &self.records[later as usize]);
             let place = |record: &PictureRecord| {
                 let span = record.spans[0];
@@ -120,13 +120,10 @@ impl Pictures {
             };
             let (file, line) = place(again);
             let (first_file, first_line) = place(kept);
-            let one = decode(first)?;
-            let mut other = decode(later)?;
-            // Two spellings of one id are one picture: only what the rows hold decides.
-            if let (Some(one), Some(other)) = (&one, &mut other) {
-                other.image_id.clone_from(&one.image_id);
-            }
-            let (outcome, code, what) = if one.is_some() && one == other {
+            let (kept_parts, again_parts) = (parts(kept)?, parts(again)?);
+            let one = Found { record: kept, parts: &kept_parts };
+            let other = Found { record: again, parts: &again_parts };
+            let (outcome, code, what) = if sources.features.are_equal(layout, one, other) {
                 (Outcome::Deduplicated, Code::Duplicate, "the same picture with the same content")
             } else {
                 (Outcome::Rejected, Code::DuplicateId, "the same id with other content")
@@ -144,8 +141,26 @@ impl Pictures {
         &self.records[at as usize]
     }
 
-    pub(super) fn is_excluded(&self, at: u32) -> bool {
-        self.state[at as usize].excluded
+    /// Marks a picture that looks like one of those to leave out.
+    pub(super) fn exclude_likeness(&mut self, id: &str, why: String) {
+        if let Some(&at) = self.by_id.get(&*self.ids.normal(id)) {
+            self.state[at as usize].excluded = true;
+            self.likenesses.insert(at, why);
+        }
+    }
+
+    /// Why a picture is left out, if it is.
+    pub(super) fn exclusion(&self, at: u32) -> Option<(Code, String)> {
+        if !self.state[at as usize].excluded {
+            return None;
+        }
+        Some(match self.likenesses.get(&at) {
+            Some(why) => (Code::NearDuplicate, why.clone()),
+            None => {
+                let message = format!("picture `{}` is on an exclusion list", self.record(at).id);
+                (Code::Excluded, message)
+            }
+        })
     }
 
     /// The pictures of a row: one, or left and right.

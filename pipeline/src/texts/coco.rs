@@ -3,15 +3,17 @@
 //! `{"annotations": [{"image_id": 790, "id": 1, "caption": "..."}, ...],`
 //! ` "images": [{"id": 1949, "open_images_id": "...", "domain": "out-domain", ...}, ...]}`
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use data_specs::TextKind;
 
 use crate::inputs::{Input, Layout, ScanContext};
+use crate::pictures::id_of;
 use crate::texts::record::{self, Fields, plain_text};
 use crate::texts::scan::{self, Head, Refusal};
 use crate::texts::{ParsedTexts, Part, ScannedText, TextFormat};
-use crate::{Error, RejectReason};
+use crate::{Code, Error, RejectReason};
 
 /// Captions in the layout of COCO, which Oscar's `*_caption_coco_format.json` and NoCaps have too.
 ///
@@ -26,6 +28,8 @@ use crate::{Error, RejectReason};
 pub struct Coco {
     /// `captions_train2014.json`, `nocaps_val_4500_captions.json`, ...
     pub file: PathBuf,
+    /// Whether pictures are meant by the `file_name` that `images` gives them instead of by their id.
+    pub by_file_name: bool,
 }
 
 const LAYOUT: Layout = Layout::Arrays { required: &[], optional: &["annotations", "images"] };
@@ -36,6 +40,7 @@ impl TextFormat for Coco {
         context: ScanContext<'_>,
         found: &mut dyn FnMut(ScannedText) -> Result<(), Error>,
     ) -> Result<Vec<Input>, Error> {
+        let names = self.by_file_name.then(|| FileNames::read(context, &self.file)).transpose()?;
         let mut pictures = 0;
         let (input, arrays) = scan::elements(context, 0, &self.file, LAYOUT, |element, place| {
             let head = match element.array {
@@ -43,6 +48,10 @@ impl TextFormat for Coco {
                 _ => Some(caption_head(element.value())),
             };
             pictures += u64::from(element.array == "images" && head.is_some());
+            let head = head.map(|head| match &names {
+                Some(names) => head.and_then(|head| names.instead_of_ids(head)),
+                None => head,
+            });
             head.map_or(Ok(()), |head| found(place.told(head)))
         })?;
         if pictures == 0 && !arrays.contains(&"annotations") {
@@ -62,8 +71,46 @@ impl TextFormat for Coco {
         if record::ids(&part.bytes, ["image_id"])?.may("image_id")?.is_some() {
             return parse_caption(parts);
         }
-        let row_extra = Fields::parse(&part.bytes)?.without("id").rest();
+        let fields = Fields::parse(&part.bytes)?;
+        // Where the row is called by its file name, nothing else keeps the number that results are sent in with.
+        let row_extra = if self.by_file_name { fields.rest() } else { fields.without("id").rest() };
         Ok(ParsedTexts { row_extra, ..ParsedTexts::default() })
+    }
+}
+
+/// What the pictures of a file in COCO's layout are called where they lie.
+pub(crate) struct FileNames(HashMap<Box<str>, Box<str>>);
+
+impl FileNames {
+    /// Reads `images` of the file at `path`, which may stand behind what names them.
+    pub(crate) fn read(context: ScanContext<'_>, path: &Path) -> Result<FileNames, Error> {
+        let mut names = HashMap::new();
+        let layout = Layout::Arrays { required: &["images"], optional: &[] };
+        scan::elements(context, 0, path, layout, |element, _| {
+            // A picture without either is told when something names it.
+            if let Ok(ids) = record::ids(element.value(), ["id", "file_name"])
+                && let (Ok(id), Ok(name)) = (ids.need("id"), ids.need("file_name"))
+            {
+                names.insert(id.into_boxed_str(), id_of(&name).into());
+            }
+            Ok(())
+        })?;
+        Ok(FileNames(names))
+    }
+
+    /// The name of picture `id`'s file, without its ending.
+    pub(crate) fn of(&self, id: &str) -> Result<&str, RejectReason> {
+        self.0.get(id).map(|name| &**name).ok_or_else(|| {
+            let message = format!("`images` gives picture `{id}` no `file_name`");
+            RejectReason::new(Code::NoPicture, message)
+        })
+    }
+
+    fn instead_of_ids(&self, head: Head) -> Result<Head, Refusal> {
+        let named: Result<Vec<String>, _> =
+            head.images.iter().map(|id| self.of(id).map(str::to_string)).collect();
+        let images = named.map_err(Refusal::of(head.id.clone()))?;
+        Ok(Head { images, ..head })
     }
 }
 
@@ -102,10 +149,14 @@ mod tests {
  "annotations": [{"image_id": 790, "id": 1, "caption": "A \"dog\".\n"},
   {"caption": " deux  chiens é ", "image_id": "000000790.jpg", "id": "x7", "clean": true}]}"#;
 
+    fn coco(file: PathBuf) -> Coco {
+        Coco { file, by_file_name: false }
+    }
+
     #[test]
     fn captions_are_found_and_read() {
         let folder = Folder::new();
-        let trial = run(&Coco { file: folder.file("captions.json", GOOD) }).unwrap();
+        let trial = run(&coco(folder.file("captions.json", GOOD))).unwrap();
         assert_eq!(trial.images(), ["790", "000000790.jpg"]);
         let texts = trial.texts();
         assert_eq!((texts[0].id.as_str(), texts[0].text.as_str()), ("1", "A \"dog\"."));
@@ -143,7 +194,7 @@ mod tests {
         let at = text.find('\u{fffd}').unwrap();
         let mut file = text.into_bytes();
         file.splice(at..at + 3, [0xFF]);
-        let trial = run(&Coco { file: folder.file("captions.json", &file) }).unwrap();
+        let trial = run(&coco(folder.file("captions.json", &file))).unwrap();
         let refused: Vec<String> =
             trial.refused().iter().map(|told| told.split(" (").next().unwrap().to_string()).collect();
         assert_eq!(
@@ -177,18 +228,18 @@ mod tests {
     fn another_layout_is_an_error() {
         let folder = Folder::new();
         for content in ["[]", "{}", r#"{"annotations": {}}"#, "", r#"{"annotations": ["#] {
-            let refused = run(&Coco { file: folder.file("captions.json", content) }).map(|_| ());
+            let refused = run(&coco(folder.file("captions.json", content))).map(|_| ());
             assert!(matches!(refused, Err(Error::Input { .. })), "{content}");
         }
-        assert!(matches!(run(&Coco { file: "none.json".into() }).map(|_| ()), Err(Error::Io { .. })));
+        assert!(matches!(run(&coco("none.json".into())).map(|_| ()), Err(Error::Io { .. })));
     }
 
     #[test]
     fn mutants_are_accounted_for() {
         let frame = Frame::Json(Layout::Arrays { required: &[], optional: &["annotations"] });
         let nocaps = format!("{{{IMAGES}, {CAPTIONS}}}");
-        mutants(&[("nocaps.json", &nocaps, frame)], |paths| Box::new(Coco { file: paths[0].clone() }));
-        mutants(&[("captions.json", GOOD, frame)], |paths| Box::new(Coco { file: paths[0].clone() }));
+        mutants(&[("nocaps.json", &nocaps, frame)], |paths| Box::new(coco(paths[0].clone())));
+        mutants(&[("captions.json", GOOD, frame)], |paths| Box::new(coco(paths[0].clone())));
     }
 
     const IMAGES: &str =
@@ -201,7 +252,7 @@ mod tests {
         for (name, content) in
             [("a", format!("{{{IMAGES}, {CAPTIONS}}}")), ("b", format!("{{{CAPTIONS}, {IMAGES}}}"))]
         {
-            let trial = run(&Coco { file: folder.file(name, content) }).unwrap();
+            let trial = run(&Coco { file: folder.file(name, content), by_file_name: false }).unwrap();
             let texts = trial.texts();
             assert_eq!((texts.len(), texts[0].text.as_str(), texts[0].id.as_str()), (1, "Salmon.", "59"));
             assert_eq!(trial.images(), ["59", "59"]);
@@ -215,13 +266,27 @@ mod tests {
     #[test]
     fn the_test_split_of_nocaps_has_pictures_only() {
         let folder = Folder::new();
-        let trial = run(&Coco { file: folder.file("test.json", format!("{{{IMAGES}}}")) }).unwrap();
+        let trial = run(&coco(folder.file("test.json", format!("{{{IMAGES}}}")))).unwrap();
         assert_eq!((trial.records.len(), trial.texts().len()), (1, 0));
-        let coco = folder.file("image_info.json", r#"{"images": [{"id": 1, "file_name": "1.jpg"}]}"#);
-        let refused = run(&Coco { file: coco }).map(|_| ()).unwrap_err().to_string();
+        let of_coco = folder.file("image_info.json", r#"{"images": [{"id": 1, "file_name": "1.jpg"}]}"#);
+        let refused = run(&coco(of_coco)).map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("has no key \"annotations\""), "{refused}");
-        let nameless =
-            run(&Coco { file: folder.file("n.json", r#"{"images": [{"domain": "x"}]}"#) }).unwrap();
+        let nameless = run(&coco(folder.file("n.json", r#"{"images": [{"domain": "x"}]}"#))).unwrap();
         assert_eq!(nameless.refused(), ["1  BadJson: has no `id` (the record begins at byte 12)"]);
+    }
+
+    #[test]
+    fn pictures_may_be_called_by_their_files() {
+        let folder = Folder::new();
+        let content = r#"{"annotations": [{"image_id": 59, "id": 1, "caption": "Salmon."},
+ {"image_id": 60, "id": 2, "caption": "Nobody knows what."}],
+ "images": [{"id": 59, "file_name": "val/69be.x.jpg", "domain": "out-domain"}, {"id": 60}]}"#;
+        let trial = run(&Coco { file: folder.file("nocaps.json", content), by_file_name: true }).unwrap();
+        assert_eq!(trial.images(), ["69be.x", "69be.x"]);
+        let refused =
+            "2 2 NoPicture: `images` gives picture `60` no `file_name` (the record begins at byte 67)";
+        assert_eq!(trial.refused()[..], [refused]);
+        let (_, image) = trial.records.iter().find(|(record, _)| record.id == "image:59").unwrap();
+        assert_eq!(image.as_ref().unwrap().row_extra["id"], 59);
     }
 }

@@ -4,6 +4,7 @@
 //! spans it lies in; the index that the plan keeps is therefore small (ids and spans, no text).
 
 mod coco;
+mod flickr_token;
 mod gqa;
 mod karpathy;
 mod nlvr2;
@@ -12,23 +13,33 @@ mod oscar_plus;
 mod partners;
 mod question_lists;
 #[cfg(test)]
-mod real_files;
-mod record;
-mod scan;
+pub(crate) mod real_files;
+pub(crate) mod record;
+pub(crate) mod scan;
+mod table;
 mod torch_captions;
 #[cfg(test)]
 mod trial;
+mod vg_qa;
+mod vg_regions;
 mod vqa;
+mod webdataset;
 
 pub use coco::Coco;
+pub(crate) use coco::FileNames;
+pub use flickr_token::FlickrToken;
 pub use gqa::Gqa;
 pub use karpathy::Karpathy;
 pub use nlvr2::Nlvr2;
 pub use oscar_captions::OscarCaptions;
 pub use oscar_plus::{CorpusImage, OscarPlus, QaFile};
 pub use question_lists::QuestionList;
+pub use table::Table;
 pub use torch_captions::TorchCaptions;
+pub use vg_qa::VgQa;
+pub use vg_regions::VgRegions;
 pub use vqa::Vqa;
+pub use webdataset::WebdatasetTexts;
 
 use data_specs::Text;
 use serde_json::{Map, Value};
@@ -77,7 +88,8 @@ pub struct TextRecord {
     pub id: String,
     /// Split that the file itself gives (Karpathy's json), as the file writes it.
     pub split: Option<String>,
-    /// Texts in it: 1 for most, 5 for a picture of Karpathy's json, 0 for a record of picture fields.
+    /// Texts in it: 1 for most, 5 for a picture of Karpathy's json, 50 for one of Visual
+    /// Genome, 0 for a record of picture fields.
     pub texts: u32,
     /// Where its bytes are: one span, or question and annotation.
     pub spans: Vec<Span>,

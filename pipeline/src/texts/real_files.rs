@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::texts::trial::{Trial, run};
-use crate::texts::{Coco, Gqa, Nlvr2, TextFormat, Vqa};
+use data_specs::{Column, TableColumns, TextKind};
 
-fn reference_data() -> Option<PathBuf> {
+use crate::Code;
+use crate::texts::trial::{Trial, run};
+use crate::texts::{Coco, Gqa, Nlvr2, Table, TextFormat, Vqa};
+
+/// The folder of reference data; without it, a line says that the test was skipped.
+pub(crate) fn reference_data() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let folder = std::env::var_os("OSCAR_REFERENCE_DATA").map_or_else(beside, PathBuf::from);
     if folder.is_dir() {
@@ -31,7 +35,7 @@ fn first_of(trial: &Trial, at: usize) -> (&str, &str, &str) {
 #[test]
 fn coco_captions() {
     let Some(data) = reference_data() else { return };
-    let trial = whole(&Coco { file: data.join("coco_mini/captions.json") });
+    let trial = whole(&Coco { file: data.join("coco_mini/captions.json"), by_file_name: false });
     assert_eq!(trial.texts().len(), 200);
     assert_eq!(
         first_of(&trial, 0),
@@ -39,7 +43,10 @@ fn coco_captions() {
     );
     assert_eq!(first_of(&trial, 199), ("310200", "220955", "A pastry is torn in half on a plate."));
 
-    let trial = whole(&Coco { file: data.join("captioning/oscar_val5k_caption_coco_format.json") });
+    let trial = whole(&Coco {
+        file: data.join("captioning/oscar_val5k_caption_coco_format.json"),
+        by_file_name: false,
+    });
     assert_eq!(trial.texts().len(), 25010);
     assert_eq!(first_of(&trial, 0), ("106140", "0", "A large passenger airplane flying through the air."));
     assert_eq!(first_of(&trial, 25009), ("579438", "25009", "A woman holding a teddy bear that has fangs."));
@@ -48,7 +55,7 @@ fn coco_captions() {
 #[test]
 fn nocaps() {
     let Some(data) = reference_data() else { return };
-    let trial = whole(&Coco { file: data.join("nocaps/nocaps_val_100_captions.json") });
+    let trial = whole(&Coco { file: data.join("nocaps/nocaps_val_100_captions.json"), by_file_name: false });
     assert_eq!(trial.texts().len(), 1000);
     let domains: Vec<_> = trial
         .records
@@ -104,4 +111,27 @@ fn nlvr2() {
     assert_eq!((texts[0].id.as_str(), texts[0].label), ("dev-850-0-0", Some(0)));
     assert_eq!((texts[6981].id.as_str(), texts[6981].label), ("dev-946-3-1", Some(0)));
     println!("true: {}", texts.iter().filter(|text| text.label == Some(1)).count());
+}
+
+#[test]
+fn conceptual_captions_by_their_addresses() {
+    let Some(data) = reference_data() else { return };
+    let file = data.join("cc3m/Validation_GCC-1.1.0-Validation.sample2000.tsv");
+    let columns = TableColumns {
+        image: Column::Number(2),
+        text: Column::Number(1),
+        id: None,
+        answer: None,
+        label: None,
+        split: None,
+    };
+    let table = Table::new("texts.captions", &file, columns, TextKind::Caption).unwrap();
+    let trial = run(&table).unwrap();
+    // Counted by a script of a few lines: one picture in twelve has the file name of another.
+    let count = |code| trial.rejects.iter().filter(|reject| reject.code == code).count();
+    assert_eq!((trial.records.len(), trial.rejects.len()), (1802, 198));
+    assert_eq!((count(Code::DuplicateId), count(Code::EmptyField)), (164, 34));
+    let name = "Validation_GCC-1.1.0-Validation.sample2000.tsv:1";
+    assert_eq!(first_of(&trial, 0), ("winter-fly-fishing", name, "an angler fishes river on a snowy day ."));
+    assert!(trial.records.iter().all(|(_, parsed)| parsed.is_ok()));
 }

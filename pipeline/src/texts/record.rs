@@ -10,7 +10,7 @@ use serde_json::{Deserializer, Map, Value};
 use crate::{Code, RejectReason};
 
 /// The `names`d ids of the object in `bytes`; all else is passed over, though it must be JSON.
-pub(super) fn ids<const N: usize>(bytes: &[u8], names: [&'static str; N]) -> Result<Ids<N>, RejectReason> {
+pub(crate) fn ids<const N: usize>(bytes: &[u8], names: [&'static str; N]) -> Result<Ids<N>, RejectReason> {
     let mut ids = Ids { names, given: [const { Given::Absent }; N] };
     let mut parser = Deserializer::from_str(utf8(bytes)?);
     parser.deserialize_map(IdVisitor(&mut ids)).and_then(|()| parser.end()).map_err(bad_json)?;
@@ -19,7 +19,7 @@ pub(super) fn ids<const N: usize>(bytes: &[u8], names: [&'static str; N]) -> Res
 
 /// Ids of a record, each as text.
 #[derive(Debug)]
-pub(super) struct Ids<const N: usize> {
+pub(crate) struct Ids<const N: usize> {
     names: [&'static str; N],
     given: [Given; N],
 }
@@ -36,12 +36,12 @@ enum Given {
 
 impl<const N: usize> Ids<N> {
     /// The id under `name`, which must be there.
-    pub(super) fn need(&self, name: &str) -> Result<String, RejectReason> {
+    pub(crate) fn need(&self, name: &str) -> Result<String, RejectReason> {
         self.may(name)?.ok_or_else(|| lacks(name))
     }
 
     /// The id under `name`, if it is there.
-    pub(super) fn may(&self, name: &str) -> Result<Option<String>, RejectReason> {
+    pub(crate) fn may(&self, name: &str) -> Result<Option<String>, RejectReason> {
         match self.given(name) {
             Some(Given::Id(id)) if id.trim().is_empty() => Err(empty(name)),
             Some(Given::Id(id)) => Ok(Some(id.clone())),
@@ -52,7 +52,7 @@ impl<const N: usize> Ids<N> {
     }
 
     /// The id under `name` for a message: empty if there is none.
-    pub(super) fn shown(&self, name: &str) -> String {
+    pub(crate) fn shown(&self, name: &str) -> String {
         match self.given(name) {
             Some(Given::Id(id)) => id.clone(),
             _ => String::new(),
@@ -60,7 +60,7 @@ impl<const N: usize> Ids<N> {
     }
 
     /// How long the list under `name` is, which must be there.
-    pub(super) fn length(&self, name: &str) -> Result<u32, RejectReason> {
+    pub(crate) fn length(&self, name: &str) -> Result<u32, RejectReason> {
         match self.given(name) {
             Some(Given::List(length)) => Ok(*length),
             Some(Given::Id(_)) => Err(is_not(name, "a list", "a number or a string")),
@@ -70,7 +70,7 @@ impl<const N: usize> Ids<N> {
     }
 
     /// Whether there is an object under `name`.
-    pub(super) fn is_object(&self, name: &str) -> bool {
+    pub(crate) fn is_object(&self, name: &str) -> bool {
         matches!(self.given(name), Some(Given::Other(AN_OBJECT)))
     }
 
@@ -83,16 +83,16 @@ const AN_OBJECT: &str = "an object";
 
 /// The fields of one object, taken one by one.
 #[derive(Debug)]
-pub(super) struct Fields(Map<String, Value>);
+pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// The fields of the object that `bytes` are.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Fields, RejectReason> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Fields, RejectReason> {
         serde_json::from_str(utf8(bytes)?).map(Fields).map_err(bad_json)
     }
 
     /// The fields of `value`, which is said to be `what`.
-    pub(super) fn of(value: Value, what: &str) -> Result<Fields, RejectReason> {
+    pub(crate) fn of(value: Value, what: &str) -> Result<Fields, RejectReason> {
         match value {
             Value::Object(fields) => Ok(Fields(fields)),
             other => Err(is_not(what, AN_OBJECT, kind(&other))),
@@ -100,23 +100,28 @@ impl Fields {
     }
 
     /// The value under `name`; null counts as absent.
-    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }
 
-    /// An id: a whole number or a string, as text.
-    pub(super) fn id(&mut self, name: &str) -> Result<String, RejectReason> {
+    /// An id that must be there: a whole number or a string, as text.
+    pub(crate) fn id(&mut self, name: &str) -> Result<String, RejectReason> {
+        self.may_id(name)?.ok_or_else(|| lacks(name))
+    }
+
+    /// An id, if it is there.
+    pub(crate) fn may_id(&mut self, name: &str) -> Result<Option<String>, RejectReason> {
         match self.take(name) {
-            None => Err(lacks(name)),
-            Some(Value::Number(number)) if !number.is_f64() => Ok(number.to_string()),
+            None => Ok(None),
+            Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string())),
             Some(Value::String(id)) if id.trim().is_empty() => Err(empty(name)),
-            Some(Value::String(id)) => Ok(id),
+            Some(Value::String(id)) => Ok(Some(id)),
             Some(other) => Err(is_not(name, "a whole number or a string", kind(&other))),
         }
     }
 
     /// A string as it stands, if it is there.
-    pub(super) fn string(&mut self, name: &str) -> Result<Option<String>, RejectReason> {
+    pub(crate) fn string(&mut self, name: &str) -> Result<Option<String>, RejectReason> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(string)) => Ok(Some(string)),
@@ -125,12 +130,12 @@ impl Fields {
     }
 
     /// A text that must be there, and not be blank.
-    pub(super) fn text(&mut self, name: &str) -> Result<String, RejectReason> {
+    pub(crate) fn text(&mut self, name: &str) -> Result<String, RejectReason> {
         text_of(self.string(name)?.ok_or_else(|| lacks(name))?, name)
     }
 
     /// A list that must be there.
-    pub(super) fn list(&mut self, name: &str) -> Result<Vec<Value>, RejectReason> {
+    pub(crate) fn list(&mut self, name: &str) -> Result<Vec<Value>, RejectReason> {
         match self.take(name) {
             None => Err(lacks(name)),
             Some(Value::Array(list)) => Ok(list),
@@ -139,24 +144,24 @@ impl Fields {
     }
 
     /// A field that is not to be in the rest.
-    pub(super) fn without(mut self, name: &str) -> Fields {
+    pub(crate) fn without(mut self, name: &str) -> Fields {
         self.0.shift_remove(name);
         self
     }
 
     /// What nobody took: the official fields that have no column.
-    pub(super) fn rest(self) -> Map<String, Value> {
+    pub(crate) fn rest(self) -> Map<String, Value> {
         self.0
     }
 }
 
 /// A text of some kind that has neither answers nor label; `rest` becomes its extra.
-pub(super) fn plain_text(kind: TextKind, id: String, text: String, rest: Map<String, Value>) -> Text {
+pub(crate) fn plain_text(kind: TextKind, id: String, text: String, rest: Map<String, Value>) -> Text {
     Text { id, kind, text, answers: Vec::new(), label: None, extra: canonical_fields(rest) }
 }
 
 /// `text` without one end of line behind it; `name` is to blame if it is blank.
-pub(super) fn text_of(mut text: String, name: &str) -> Result<String, RejectReason> {
+pub(crate) fn text_of(mut text: String, name: &str) -> Result<String, RejectReason> {
     if text.trim().is_empty() {
         return Err(empty(name));
     }
@@ -170,7 +175,7 @@ pub(super) fn text_of(mut text: String, name: &str) -> Result<String, RejectReas
 }
 
 /// `bytes` as text.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, RejectReason> {
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, RejectReason> {
     from_utf8(bytes).map_err(|error| {
         let message = format!("is not UTF-8 from byte {} of the record on", error.valid_up_to());
         RejectReason::new(Code::BadUtf8, message)
@@ -178,7 +183,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, RejectReason> {
 }
 
 /// The parser's words; its line and column count from the beginning of the record.
-pub(super) fn bad_json(error: serde_json::Error) -> RejectReason {
+pub(crate) fn bad_json(error: serde_json::Error) -> RejectReason {
     let message = error.to_string();
     let what = message.split(" at line ").next().unwrap_or_default();
     let place = match error.line() {
@@ -189,22 +194,22 @@ pub(super) fn bad_json(error: serde_json::Error) -> RejectReason {
 }
 
 /// A field that is not what it should be.
-pub(super) fn is_not(name: &str, due: &str, found: &str) -> RejectReason {
+pub(crate) fn is_not(name: &str, due: &str, found: &str) -> RejectReason {
     RejectReason::new(Code::BadJson, format!("`{name}` is {found} and should be {due}"))
 }
 
 /// A field that is not there.
-pub(super) fn lacks(name: &str) -> RejectReason {
+pub(crate) fn lacks(name: &str) -> RejectReason {
     RejectReason::new(Code::BadJson, format!("has no `{name}`"))
 }
 
 /// A field that is blank.
-pub(super) fn empty(name: &str) -> RejectReason {
+pub(crate) fn empty(name: &str) -> RejectReason {
     RejectReason::new(Code::EmptyField, format!("`{name}` is empty"))
 }
 
 /// What a value is, in words.
-pub(super) fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a truth value",

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::inputs::{Element, Input, JsonElements, Layout, Line, Lines, ScanContext, Span, Stamp, scan_file};
+use crate::inputs::{
+    CsvRecord, CsvRecords, Element, Input, JsonElements, Layout, Line, Lines, ScanContext, Span, Stamp,
+    scan_file,
+};
 use crate::texts::{ScannedText, TextRecord};
 use crate::{Code, Error, Outcome, Reject, RejectReason, Stage, Unit};
 
@@ -12,7 +15,7 @@ const MAX_LINE: u32 = 16 << 20;
 /// Passes the elements of `path`, the `nth` file of a format, to `on`, each with its place.
 ///
 /// Returns the file as an input, and those arrays of the layout that it has.
-pub(super) fn elements(
+pub(crate) fn elements(
     context: ScanContext<'_>,
     nth: u16,
     path: &Path,
@@ -35,7 +38,7 @@ pub(super) fn elements(
 }
 
 /// Passes the lines of `path`, the `nth` file of a format, to `on`, each with its place.
-pub(super) fn lines(
+pub(crate) fn lines(
     context: ScanContext<'_>,
     nth: u16,
     path: &Path,
@@ -56,27 +59,49 @@ pub(super) fn lines(
     Ok(as_input(path, stamp))
 }
 
+/// Passes the records of `path`, a CSV file and the `nth` of a format, to `on`, each with its place.
+pub(crate) fn csv_records(
+    context: ScanContext<'_>,
+    nth: u16,
+    path: &Path,
+    mut on: impl FnMut(CsvRecord<'_>, &Place<'_>) -> Result<(), Error>,
+) -> Result<Input, Error> {
+    let input = input_index(context, nth, path)?;
+    let mut on_record = |record: CsvRecord<'_>| {
+        // A record is at most MAX_LINE bytes long.
+        let span = Span { input, offset: record.offset, len: record.bytes.len() as u32, line: record.line };
+        on(record, &Place { source: context.source, path, span, by_line: false })
+    };
+    let mut records = CsvRecords::new(path, MAX_LINE);
+    let stamp = scan_file(path, |chunk| {
+        watched(context, chunk)?;
+        records.push(chunk, &mut on_record)
+    })?;
+    records.finish(&mut on_record)?;
+    Ok(as_input(path, stamp))
+}
+
 /// `path`, the `nth` file of a format, as an input that is not read by record.
-pub(super) fn whole(context: ScanContext<'_>, nth: u16, path: &Path) -> Result<Input, Error> {
+pub(crate) fn whole(context: ScanContext<'_>, nth: u16, path: &Path) -> Result<Input, Error> {
     input_index(context, nth, path)?;
     Ok(as_input(path, scan_file(path, |chunk| watched(context, chunk))?))
 }
 
 /// What a record says of itself while it is scanned.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) images: Vec<String>,
-    pub(super) id: String,
-    pub(super) split: Option<String>,
+pub(crate) struct Head {
+    pub(crate) images: Vec<String>,
+    pub(crate) id: String,
+    pub(crate) split: Option<String>,
     /// How many texts are in it.
-    pub(super) texts: u32,
+    pub(crate) texts: u32,
 }
 
 /// Why a record is of no use, and what it is called as far as that could be read.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) key: String,
-    pub(super) reason: RejectReason,
+pub(crate) struct Refusal {
+    pub(crate) key: String,
+    pub(crate) reason: RejectReason,
 }
 
 impl From<RejectReason> for Refusal {
@@ -88,32 +113,37 @@ impl From<RejectReason> for Refusal {
 
 impl Refusal {
     /// To be given to `map_err`, once the record's name is known.
-    pub(super) fn of(key: String) -> impl FnOnce(RejectReason) -> Refusal {
+    pub(crate) fn of(key: String) -> impl FnOnce(RejectReason) -> Refusal {
         |reason| Refusal { key, reason }
     }
 }
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) source: &'a str,
-    pub(super) path: &'a Path,
-    pub(super) span: Span,
+pub(crate) struct Place<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) path: &'a Path,
+    pub(crate) span: Span,
     /// Whether the line is enough to find it; a JSON file is often one line.
-    pub(super) by_line: bool,
+    pub(crate) by_line: bool,
 }
 
 impl Place<'_> {
     /// A record that lies here and nowhere else.
-    pub(super) fn told(&self, head: Result<Head, Refusal>) -> ScannedText {
+    pub(crate) fn told(&self, head: Result<Head, Refusal>) -> ScannedText {
         match head {
             Ok(head) => head.at(vec![self.span]),
             Err(refusal) => self.reject(refusal.key, refusal.reason),
         }
     }
 
+    /// File, line and byte, for messages.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}:{} (byte {})", self.path.display(), self.span.line, self.span.offset)
+    }
+
     /// The record here is of no use.
-    pub(super) fn reject(&self, key: String, reason: RejectReason) -> ScannedText {
+    pub(crate) fn reject(&self, key: String, reason: RejectReason) -> ScannedText {
         let RejectReason { code, mut message } = reason;
         if !self.by_line {
             message.push_str(&format!(" (the record begins at byte {})", self.span.offset));
@@ -135,23 +165,24 @@ impl Place<'_> {
 
 impl Head {
     /// A record of one text, as most are.
-    pub(super) fn one(images: Vec<String>, id: String) -> Head {
+    pub(crate) fn one(images: Vec<String>, id: String) -> Head {
         Head { images, id, split: None, texts: 1 }
     }
 
     /// The record, with the bytes that it consists of.
-    pub(super) fn at(self, spans: Vec<Span>) -> ScannedText {
+    pub(crate) fn at(self, spans: Vec<Span>) -> ScannedText {
         let Head { images, id, split, texts } = self;
         ScannedText::Record(TextRecord { images, id, split, texts, spans })
     }
 }
 
 /// A record whose spans are not as many as its format has: only a plan of another version can do that.
-pub(super) fn wrong_parts(expected: &str, found: usize) -> RejectReason {
+pub(crate) fn wrong_parts(expected: &str, found: usize) -> RejectReason {
     RejectReason::new(Code::WrongLength, format!("the record has {found} spans where {expected} make it"))
 }
 
-fn watched(context: ScanContext<'_>, chunk: &[u8]) -> Result<(), Error> {
+/// Tells of progress, and ends the scan if it was interrupted.
+pub(crate) fn watched(context: ScanContext<'_>, chunk: &[u8]) -> Result<(), Error> {
     context.watch.scanned(chunk.len() as u64);
     match context.watch.interrupted() {
         Some(signal) => Err(Error::Interrupted { signal }),
@@ -159,7 +190,8 @@ fn watched(context: ScanContext<'_>, chunk: &[u8]) -> Result<(), Error> {
     }
 }
 
-fn input_index(context: ScanContext<'_>, nth: u16, path: &Path) -> Result<u16, Error> {
+/// The index of `path`, the `nth` file of a format.
+pub(crate) fn input_index(context: ScanContext<'_>, nth: u16, path: &Path) -> Result<u16, Error> {
     context.first_input.checked_add(nth).ok_or_else(|| Error::Input {
         path: path.to_path_buf(),
         line: None,

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use data_specs::Text;
 
-use crate::inputs::{Element, Input, InputFile, JsonElements, Layout, Line, Lines, ScanContext, Span};
+use crate::inputs::{
+    CsvRecord, CsvRecords, Element, Input, InputFile, JsonElements, Layout, Line, Lines, ScanContext, Span,
+};
 use crate::texts::{ParsedTexts, Part, ScannedText, TextFormat, TextRecord};
 use crate::{Code, Error, Reject, RejectReason, Unwatched};
 
@@ -96,6 +98,10 @@ impl Folder {
 pub(super) enum Frame {
     Json(Layout),
     Lines,
+    /// Records of CSV, perhaps after a line of names.
+    Csv {
+        names: bool,
+    },
     /// A table to look things up in.
     Unasked,
 }
@@ -161,6 +167,9 @@ fn check_accounts(trial: &Trial, paths: &[PathBuf], files: &[(&str, &str, Frame)
         let (due, by_line) = match frame {
             Frame::Json(layout) => (element_offsets(path, &bytes, *layout), false),
             Frame::Lines => (line_offsets(path, &bytes), true),
+            Frame::Csv { names } => {
+                (record_offsets(path, &bytes).into_iter().skip(usize::from(*names)).collect(), false)
+            }
             Frame::Unasked => continue,
         };
         told.extend(rejects().map(|reject| {
@@ -189,6 +198,18 @@ fn element_offsets(path: &Path, bytes: &[u8], layout: Layout) -> Vec<u64> {
         elements.push(piece, &mut { on_element }).unwrap();
     }
     elements.finish().unwrap();
+    offsets
+}
+
+fn record_offsets(path: &Path, bytes: &[u8]) -> Vec<u64> {
+    let mut offsets = Vec::new();
+    let mut on_record = |record: CsvRecord<'_>| {
+        offsets.push(record.offset);
+        Ok(())
+    };
+    let mut records = CsvRecords::new(path, 1 << 20);
+    records.push(bytes, &mut on_record).unwrap();
+    records.finish(&mut on_record).unwrap();
     offsets
 }
 

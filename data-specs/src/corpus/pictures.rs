@@ -1,0 +1,141 @@
+//! The sections of a spec that say how regions are computed: pictures, boxes, backbone.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where pictures are and how they lie there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagesSpec {
+    /// The layout.
+    #[serde(default)]
+    pub format: ImagesFormat,
+    /// A folder with all below it, a file, or a folder of files (tars, Parquet).
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// `parquet`: the column with the pictures (`image` if absent).
+    #[serde(default)]
+    pub column: Option<String>,
+    /// `parquet`: the column with their ids; the name of the picture's file if absent.
+    #[serde(default)]
+    pub id_column: Option<String>,
+    /// What of a picture goes into its row.
+    #[serde(default)]
+    pub keep: KeepImage,
+}
+
+/// Layouts of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImagesFormat {
+    /// Files in a folder and the folders below it; the id is the file name without its ending.
+    #[default]
+    Folder,
+    /// Tars, or a folder of them; the id is what stands before the first dot of an entry's name.
+    Webdataset,
+    /// A TSV with the id in its first and base64 of the picture in its last column, or the YAML of a set
+    /// of such files.
+    ImageTsv,
+    /// A Parquet file with a column of pictures as Hugging Face `datasets` writes it, or a folder of them.
+    Parquet,
+}
+
+/// What of a picture goes into its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepImage {
+    /// Only where it came from.
+    None,
+    /// A JPEG of at most 256 pixels a side, to look at.
+    #[default]
+    Thumbnail,
+    /// Its file as it is.
+    Full,
+}
+
+/// Where boxes are that people drew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoxesSpec {
+    /// The layout.
+    pub format: BoxesFormat,
+    /// The file; a spec's section without it counts as absent.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// `visual-genome`: attributes.json.
+    #[serde(default)]
+    pub attributes: Option<PathBuf>,
+    /// `open-images`, which needs it: class-descriptions-boxable.csv, the names of its classes.
+    #[serde(default)]
+    pub classes: Option<PathBuf>,
+}
+
+/// Layouts of boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoxesFormat {
+    /// COCO's instances_*.json; crowds are left out.
+    CocoInstances,
+    /// Visual Genome's objects.json, with attributes.json beside it or without.
+    VisualGenome,
+    /// OpenImages' *-annotations-bbox.csv; boxes of groups are left out.
+    OpenImages,
+    /// GQA's *_sceneGraphs.json.
+    GqaSceneGraphs,
+}
+
+/// How regions are found and turned into vectors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionsSpec {
+    /// Where the regions come from.
+    pub provider: Provider,
+    /// The network, by timm's name (`resnext50_32x4d`, `tf_efficientnet_b3`, ...).
+    pub backbone: String,
+    /// Its weights: .safetensors or .pth of timm or torchvision.
+    #[serde(default)]
+    pub weights: Option<PathBuf>,
+    /// Whose conventions the weights follow (timm, tf, torchvision), where names do not tell.
+    #[serde(default)]
+    pub flavour: Option<WeightsFlavour>,
+    /// Weights drawn from this seed instead: for trying things out; the data set then says "untrained".
+    #[serde(default)]
+    pub random_weights: Option<u64>,
+    /// `grid`: the names of the classifier's classes, one a line; without it there are no tags.
+    #[serde(default)]
+    pub classes: Option<PathBuf>,
+    /// `grid`: least probability of a tag.
+    #[serde(default = "tag_score")]
+    pub tag_score: f32,
+    /// Recorded with every tag; `annotated` or `classifier` if absent.
+    #[serde(default)]
+    pub tag_origin: Option<String>,
+}
+
+/// Whose conventions (padding, epsilon, names) weights follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightsFlavour {
+    /// timm's own.
+    Timm,
+    /// TensorFlow's, as timm's `tf_` models keep them.
+    Tf,
+    /// torchvision's.
+    Torchvision,
+}
+
+/// Where regions come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The boxes of `[boxes]`; a picture without any is one region.
+    Boxes,
+    /// The cells of the last map, as grid features (Paper: 2001.03615).
+    Grid,
+}
+
+/// As low as the detectors of the published features go.
+fn tag_score() -> f32 {
+    0.2
+}

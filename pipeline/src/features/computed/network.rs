@@ -1,0 +1,154 @@
+//! The network of a spec: its weights, its classes, and what the plan says of it.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use data_specs::{Computed as Told, CorpusSpec, Provider, RegionsSpec, Tag, WeightsFlavour};
+use finetune_backbones::{Architecture, Backbone, Flavour};
+use finetune_regions::{Extractor, Grid, instructions};
+
+use super::super::FeatureLayout;
+use super::super::class_list::ClassList;
+use super::class_tags;
+use crate::Error;
+use crate::inputs::Input;
+use crate::sources::spec_error;
+
+/// ImageNet's, for a network without weights and without a list of classes.
+const CLASSES: usize = 1000;
+
+/// A network that is loaded when it is first needed: not every command computes.
+pub(super) struct Network {
+    regions: RegionsSpec,
+    architecture: Architecture,
+    classes: Option<ClassList>,
+    extractor: OnceLock<Extractor>,
+}
+
+impl Network {
+    pub(super) fn of(spec: &CorpusSpec, regions: &RegionsSpec) -> Result<Network, Error> {
+        let architecture: Architecture =
+            regions.backbone.parse().map_err(|error: finetune_backbones::Error| {
+                spec_error("regions.backbone".into(), error.to_string(), spec.how_to_set("regions.backbone"))
+            })?;
+        if regions.weights.is_none() && regions.random_weights.is_none() {
+            let hint = format!(
+                "{}; to try things out without, --set regions.random_weights=0",
+                spec.how_to_set("regions.weights")
+            );
+            return Err(spec_error(
+                "regions.weights".into(),
+                "is not set: an untrained network sees nothing".into(),
+                hint,
+            ));
+        }
+        if regions.classes.is_some() && regions.provider == Provider::Boxes {
+            let what = "names the tags of a grid, and regions.provider is boxes".to_string();
+            return Err(spec_error("regions.classes".into(), what, "leave it out: boxes have names".into()));
+        }
+        let classes = regions.classes.as_deref().map(ClassList::read).transpose()?;
+        Ok(Network { regions: regions.clone(), architecture, classes, extractor: OnceLock::new() })
+    }
+
+    /// Loads the weights, if that was not done yet.
+    pub(super) fn load(&self) -> Result<(), Error> {
+        self.extractor().map(|_| ())
+    }
+
+    pub(super) fn extractor(&self) -> Result<&Extractor, Error> {
+        if let Some(extractor) = self.extractor.get() {
+            return Ok(extractor);
+        }
+        let named = self.classes.as_ref().map(ClassList::len);
+        let backbone = match (&self.regions.weights, self.regions.random_weights) {
+            (Some(path), _) => {
+                let flavour = self.regions.flavour.map(|flavour| match flavour {
+                    WeightsFlavour::Timm => Flavour::Timm,
+                    WeightsFlavour::Tf => Flavour::Tf,
+                    WeightsFlavour::Torchvision => Flavour::Torchvision,
+                });
+                Backbone::load(self.architecture, path, flavour, named)
+            }
+            (None, seed) => {
+                Backbone::random(self.architecture, seed.unwrap_or_default(), named.unwrap_or(CLASSES))
+            }
+        };
+        let backbone = backbone.map_err(|error| {
+            spec_error(
+                "regions".into(),
+                error.to_string(),
+                "mend regions.backbone, weights or classes".into(),
+            )
+        })?;
+        // Two threads may both have loaded: equal networks, of which one stays.
+        Ok(self.extractor.get_or_init(|| Extractor::new(backbone)))
+    }
+
+    /// Numbers of a vector.
+    pub(super) fn width(&self) -> u32 {
+        self.architecture.feature_width() as u32
+    }
+
+    /// The files that decide what it sees, the weights first.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.regions.weights.iter().chain(&self.regions.classes)
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(seed) = self.regions.random_weights {
+            warnings.push(format!(
+                "untrained: the weights of {} are drawn from seed {seed}, so features tell pictures apart and mean nothing",
+                self.architecture
+            ));
+        }
+        if self.regions.provider == Provider::Grid && self.classes.is_none() {
+            warnings.push(
+                "no class list: rows get no tags; set `regions.classes` to the names of the classifier's classes, one a line"
+                    .into(),
+            );
+        }
+        warnings
+    }
+
+    /// BLAKE3 of the weights among the inputs of the plan.
+    pub(super) fn weights_of(&self, inputs: &[Input]) -> Option<String> {
+        let path = self.regions.weights.as_ref()?;
+        inputs.iter().rev().find(|input| input.path == *path).map(|input| input.stamp.blake3.clone())
+    }
+
+    /// What the plan and the manifest say of it.
+    pub(super) fn told(&self, weights: Option<String>) -> Told {
+        let seed = self.regions.random_weights.unwrap_or_default();
+        let flavour = self.extractor.get().map(|extractor| extractor.backbone().flavour());
+        let flavour = flavour.map(|flavour| format!(" ({flavour})")).unwrap_or_default();
+        Told {
+            provider: crate::rejects_file::word(&self.regions.provider),
+            backbone: format!("{}{flavour}", self.architecture),
+            weights: weights.unwrap_or_else(|| format!("untrained, seed {seed}")),
+            instructions: instructions(),
+        }
+    }
+
+    /// Rows of one data set are computed by one kind of processor.
+    pub(super) fn check_instructions(&self, layout: &FeatureLayout) -> Result<(), Error> {
+        let Some(planned) = &layout.computed else { return Ok(()) };
+        let here = instructions();
+        if planned.instructions == here {
+            return Ok(());
+        }
+        Err(spec_error(
+            "regions".into(),
+            format!("the build was planned for {}, and this machine computes with {here}", planned.instructions),
+            "go on where it was planned, or build into a new folder: other instructions give other last digits".into(),
+        ))
+    }
+
+    /// Names for the cells of a picture, where classes have names.
+    pub(super) fn tags(&self, grid: &Grid, origin: &str) -> Vec<Tag> {
+        let Some(classes) = &self.classes else { return vec![] };
+        class_tags(&grid.classes, self.regions.tag_score, origin, |class| {
+            classes.name(class as i64).map_or_else(|_| class.to_string(), str::to_string)
+        })
+    }
+}
