@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use backbone::Backbone;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use finetune::score::{self, Error, Metric};
-use serde_json::Value;
+use finetune::score::{self, Error, Form, Metric};
 
 /// Fine-tuning, evaluation and scoring of the seven tasks.
 #[derive(Debug, Parser)]
@@ -133,7 +132,7 @@ pub(crate) struct CaptioningArguments {
 pub(crate) struct Output {
     /// Print one JSON object
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -158,34 +157,40 @@ impl From<MetricArgument> for Metric {
 }
 
 impl Score {
-    /// Computes what was asked for.
-    pub(crate) fn run(self) -> Result<(Value, Output), Error> {
+    /// Computes what was asked for, and writes it out.
+    pub(crate) fn run(self) -> Result<String, Error> {
         match self {
             Self::Captioning(arguments) => {
-                let output = arguments.output;
-                Ok((score::Captioning::from(arguments).run()?, output))
+                let form = arguments.output.form();
+                score::Captioning::from(arguments).run(form)
             }
             Self::Nocaps(arguments) => {
-                let output = arguments.output;
-                Ok((score::NoCaps(arguments.into()).run()?, output))
+                let form = arguments.output.form();
+                score::NoCaps(arguments.into()).run(form)
             }
             Self::Vqa { questions, annotations, results, output } => {
-                Ok((score::Vqa { questions, annotations, results }.run()?, output))
+                score::Vqa { questions, annotations, results }.run(output.form())
             }
             Self::Gqa { questions, predictions, choices, output } => {
-                Ok((score::Gqa { questions, predictions, choices }.run()?, output))
+                score::Gqa { questions, predictions, choices }.run(output.form())
             }
             Self::Nlvr2 { data, predictions, output } => {
-                Ok((score::Nlvr2 { data, predictions }.run()?, output))
+                score::Nlvr2 { data, predictions }.run(output.form())
             }
             Self::Retrieval { scores, captions_per_image, output } => {
-                Ok((score::Retrieval { scores, captions_per_image }.run()?, output))
+                score::Retrieval { scores, captions_per_image }.run(output.form())
             }
             Self::DocumentFrequencies { references, out, tokenized, eos, output } => {
                 let asked = score::DocumentFrequencies { references, out, tokenized, end_of_caption: eos };
-                Ok((asked.run()?, output))
+                asked.run(output.form())
             }
         }
+    }
+}
+
+impl Output {
+    fn form(self) -> Form {
+        if self.json { Form::Json } else { Form::Table }
     }
 }
 

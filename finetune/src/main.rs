@@ -4,11 +4,10 @@ mod arguments;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use arguments::{Arguments, Command};
 use clap::Parser;
 use finetune::backbone;
-use finetune::score::{Error, as_table};
+use finetune::score::Error;
 
 /// How the process ends. Clap itself ends it with 2.
 #[derive(Debug, Clone, Copy)]
@@ -41,15 +40,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<String> {
-    let score = match arguments.command {
-        Command::Score(score) => score,
-        Command::Backbone(backbone) => return Ok(backbone.run()?.trim_end().to_owned()),
-    };
-    let (result, output) = score.run()?;
-    if output.json {
-        return serde_json::to_string(&result).context("a result is always JSON");
+    match arguments.command {
+        Command::Score(score) => Ok(score.run()?),
+        Command::Backbone(backbone) => Ok(backbone.run()?.trim_end().to_owned()),
     }
-    Ok(as_table(&result).trim_end().to_owned())
 }
 
 fn of_backbone(error: &backbone::Error) -> Exit {

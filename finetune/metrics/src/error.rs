@@ -13,14 +13,18 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is not JSON, or JSON of another layout.
-    #[error("{path} is not {expected}: {source}", path = path.display())]
+    #[error("{path} is not {expected}: {problem} (line {line}, column {column})", path = path.display())]
     Layout {
         /// The file.
         path: PathBuf,
         /// The layout that was looked for.
         expected: &'static str,
-        /// Where the parser stopped.
-        source: serde_json::Error,
+        /// What the parser met instead.
+        problem: String,
+        /// The line where it stopped, from 1.
+        line: usize,
+        /// The column in bytes, from 1.
+        column: usize,
     },
     /// A file is readable, but does not hold what it should.
     #[error("{path}: {problem}", path = path.display())]

@@ -2,19 +2,23 @@
 //!
 //! Paper: Hudson and Manning, arXiv:1902.09506, section 4.4.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
 
 use crate::{
     Error,
-    layouts::{self, Id, MaybeText},
-    table::{Mean, Table},
+    layouts::{Id, Pairs, Text, TextFile},
+    table::{Mean, Table, as_object},
+    white_space::is_space,
 };
 
 /// Scores, times 100 (but for `distribution`, which is a chi-square divided by 100, lower is better).
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GqaScores {
     /// Over balanced questions.
     pub accuracy: f64,
@@ -23,7 +27,7 @@ pub struct GqaScores {
     /// Over open questions.
     pub open: f64,
     /// Over correct questions with others entailed: the mean share of those that are right. Absent
-    /// where predictions for entailed questions are missing.
+    /// where entailed questions or predictions for them are missing.
     pub consistency: Option<f64>,
     /// Share of answers in the question's scope. Absent without choices.
     pub validity: Option<f64>,
@@ -32,19 +36,23 @@ pub struct GqaScores {
     /// Distance between the distributions of true and predicted answers.
     pub distribution: f64,
     /// Accuracy by structural type.
+    #[serde(serialize_with = "as_object")]
     pub per_structural_type: Vec<(String, f64)>,
     /// Accuracy by semantic type.
+    #[serde(serialize_with = "as_object")]
     pub per_semantic_type: Vec<(String, f64)>,
     /// Accuracy by number of words.
+    #[serde(serialize_with = "as_object")]
     pub per_length: Vec<(String, f64)>,
     /// Accuracy by number of reasoning steps.
+    #[serde(serialize_with = "as_object")]
     pub per_steps: Vec<(String, f64)>,
     /// What was odd about the files.
     pub counts: GqaCounts,
 }
 
 /// What was odd about the files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct GqaCounts {
     /// Balanced questions, which are scored.
     pub questions: usize,
@@ -52,171 +60,179 @@ pub struct GqaCounts {
     pub surplus_predictions: usize,
     /// Predictions for a question that had one already; the last one counts.
     pub doubled_predictions: usize,
+    /// Numbers, truth values and nulls in place of a prediction's text; they equal no answer.
+    pub predictions_not_text: usize,
     /// Entailed questions without prediction.
     pub entailed_without_prediction: usize,
+    /// Entailed questions that the file of questions lacks.
+    pub entailed_without_question: usize,
 }
 
 /// One question of the official layout.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Question {
-    answer: String,
-    question: String,
+struct Question<'a> {
+    #[serde(borrow)]
+    answer: Cow<'a, str>,
+    #[serde(borrow)]
+    question: Cow<'a, str>,
     is_balanced: bool,
-    #[serde(default)]
-    entailed: Vec<String>,
-    groups: Groups,
-    types: Types,
-    #[serde(default)]
-    semantic: Vec<Step>,
+    #[serde(borrow, default)]
+    entailed: Vec<Id<'a>>,
+    #[serde(borrow)]
+    groups: Groups<'a>,
+    #[serde(borrow)]
+    types: Types<'a>,
+    #[serde(default, rename = "semantic", deserialize_with = "count_steps")]
+    steps: usize,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct Groups {
-    global: Option<String>,
+#[derive(Deserialize)]
+struct Groups<'a> {
+    #[serde(borrow)]
+    global: Option<Cow<'a, str>>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct Types {
-    detailed: String,
-    semantic: String,
-    structural: String,
+#[derive(Deserialize)]
+struct Types<'a> {
+    #[serde(borrow)]
+    detailed: Cow<'a, str>,
+    #[serde(borrow)]
+    semantic: Cow<'a, str>,
+    #[serde(borrow)]
+    structural: Cow<'a, str>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct Step {
-    operation: String,
-    argument: String,
+#[derive(Deserialize)]
+struct Step<'a> {
+    #[serde(borrow)]
+    operation: Cow<'a, str>,
+    #[serde(borrow)]
+    argument: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Prediction {
-    question_id: Id,
-    #[serde(default)]
-    prediction: MaybeText,
+struct Prediction<'a> {
+    #[serde(borrow)]
+    question_id: Id<'a>,
+    #[serde(borrow, default)]
+    prediction: Text<'a>,
 }
 
 #[derive(Deserialize)]
-struct Choices {
-    valid: Vec<String>,
-    plausible: Vec<String>,
+struct Choices<'a> {
+    #[serde(borrow)]
+    valid: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    plausible: Vec<Cow<'a, str>>,
 }
 
-/// Reads questions, predictions and (for validity and plausibility) choices, and scores.
-pub fn read_and_score(
-    questions: &Path,
-    predictions: &Path,
-    choices: Option<&Path>,
+/// Scores predictions against the official questions and, for validity and plausibility, choices.
+pub fn score_files(
+    questions: &TextFile,
+    predictions: &TextFile,
+    choices: Option<&TextFile>,
 ) -> Result<GqaScores, Error> {
-    let asked: layouts::indexed::Pairs<Question> =
-        layouts::parse(questions, "GQA questions (a map of id to question)", &layouts::read(questions)?)?;
-    let entries: Vec<Prediction> =
-        layouts::parse(predictions, "a list of {questionId, prediction}", &layouts::read(predictions)?)?;
-    let choices: Option<(&Path, FxHashMap<String, Choices>)> = match choices {
-        Some(path) => Some((
-            path,
-            layouts::parse(path, "GQA choices (a map of id to {valid, plausible})", &layouts::read(path)?)?,
-        )),
+    let asked: Pairs<Id<'_>, Question<'_>> = questions.parse("GQA questions (a map of id to question)")?;
+    let by_id: FxHashMap<&Id<'_>, &Question<'_>> =
+        asked.0.iter().map(|(id, question)| (id, question)).collect();
+    let choices: Option<(&TextFile, FxHashMap<Id<'_>, Choices<'_>>)> = match choices {
+        Some(file) => Some((file, file.parse("GQA choices (a map of id to {valid, plausible})")?)),
         None => None,
     };
-    let by_id: FxHashMap<&str, &Question> =
-        asked.0.iter().map(|(id, question)| (id.as_str(), question)).collect();
     let mut counts = GqaCounts::default();
-    let mut predicted: FxHashMap<String, String> = FxHashMap::default();
-    for entry in entries {
-        let id = entry.question_id.0;
-        let answer = entry.prediction.into_text(predictions, &id, "prediction")?;
-        counts.surplus_predictions += usize::from(!by_id.contains_key(id.as_str()));
+    let mut predicted: FxHashMap<Id<'_>, Option<Cow<'_, str>>> = FxHashMap::default();
+    for entry in predictions.list::<Prediction<'_>>("a list of {questionId, prediction}")? {
+        let id = entry.question_id;
+        let answer = match entry.prediction {
+            // The evaluator compares them, in vain.
+            Text::Other("a number" | "a truth value" | "null") => None,
+            text => Some(text.of(predictions, &id, "prediction")?),
+        };
+        counts.predictions_not_text += usize::from(answer.is_none());
+        counts.surplus_predictions += usize::from(!by_id.contains_key(&id));
         counts.doubled_predictions += usize::from(predicted.insert(id, answer).is_some());
     }
 
     let mut tally = Tally::default();
     for (id, question) in asked.0.iter().filter(|(_, question)| question.is_balanced) {
+        let missing = |file: &TextFile, hint| {
+            Err(Error::MissingId { path: file.path().to_owned(), id: id.to_string(), hint })
+        };
         let Some(answer) = predicted.get(id) else {
-            let hint = "every balanced question needs a prediction";
-            return Err(Error::MissingId { path: predictions.to_owned(), id: id.clone(), hint });
+            return missing(predictions, "every balanced question needs a prediction");
         };
         counts.questions += 1;
-        tally.add(question, answer);
-        if let Some((path, choices)) = &choices {
+        tally.add(question, answer.as_deref());
+        if let Some((file, choices)) = &choices {
             let Some(choices) = choices.get(id) else {
-                let hint = "every balanced question needs its valid and plausible answers";
-                return Err(Error::MissingId { path: (*path).to_owned(), id: id.clone(), hint });
+                return missing(file, "every balanced question needs its valid and plausible answers");
             };
-            // Questions about what two things have in common are answered with one of these.
-            const COMMON: [&str; 3] = ["color", "material", "shape"];
-            let common = question.types.detailed.contains("Common");
-            let within = |group: &[String]| {
-                if common { COMMON.contains(&answer.as_str()) } else { group.contains(answer) }
-            };
-            tally.valid.add(share(within(&choices.valid)));
-            tally.plausible.add(share(within(&choices.plausible)));
+            tally.valid.add(share(question.within(answer.as_deref(), &choices.valid)));
+            tally.plausible.add(share(question.within(answer.as_deref(), &choices.plausible)));
         }
-        let others: Vec<&String> = question.entailed.iter().filter(|other| *other != id).collect();
-        if *answer != question.answer || others.is_empty() {
+        let mut others = question.entailed.iter().filter(|other| *other != id).peekable();
+        if answer.as_ref() != Some(&question.answer) || others.peek().is_none() {
             continue;
         }
         let mut entailed = Mean::default();
         for other in others {
-            let Some(entailed_question) = by_id.get(other.as_str()) else {
-                let hint = "an entailed question must be among the questions; give the file of all of them";
-                return Err(Error::MissingId { path: questions.to_owned(), id: other.clone(), hint });
-            };
-            match predicted.get(other) {
-                Some(answer) => entailed.add(share(*answer == entailed_question.answer)),
-                None => counts.entailed_without_prediction += 1,
+            match (by_id.get(other), predicted.get(other)) {
+                (None, _) => counts.entailed_without_question += 1,
+                (_, None) => counts.entailed_without_prediction += 1,
+                (Some(other), Some(answer)) => entailed.add(share(answer.as_ref() == Some(&other.answer))),
             }
         }
         tally.consistent.add(entailed.get());
     }
     if counts.questions == 0 {
-        return Err(Error::Content {
-            path: questions.to_owned(),
-            problem: "holds no balanced questions".to_owned(),
-        });
+        return Err(questions.content("holds no balanced questions"));
     }
     Ok(tally.scores(choices.is_some(), counts))
 }
 
 #[derive(Default)]
-struct Tally {
+struct Tally<'a> {
     all: Mean,
     binary: Mean,
     open: Mean,
     consistent: Mean,
     valid: Mean,
     plausible: Mean,
-    structural: Table<String>,
-    semantic: Table<String>,
+    structural: Table<&'a str>,
+    semantic: Table<&'a str>,
     length: Table<usize>,
     steps: Table<usize>,
     /// By global group: how often an answer is the true one, and how often it is predicted.
-    groups: BTreeMap<String, BTreeMap<String, (f64, f64)>>,
+    groups: BTreeMap<&'a str, BTreeMap<&'a str, (f64, f64)>>,
 }
 
-impl Tally {
-    fn add(&mut self, question: &Question, answer: &str) {
-        let right = share(answer == question.answer);
+impl<'a> Tally<'a> {
+    fn add(&mut self, question: &'a Question<'_>, answer: Option<&'a str>) {
+        let right = share(answer == Some(&question.answer));
         self.all.add(right);
         if question.types.structural == "query" { &mut self.open } else { &mut self.binary }.add(right);
-        self.structural.add(question.types.structural.as_str(), right);
-        self.semantic.add(question.types.semantic.as_str(), right);
-        self.length.add(&question.question.split_whitespace().count(), right);
-        self.steps.add(&question.semantic.iter().filter(|step| step.counts()).count(), right);
+        self.structural.add(&question.types.structural, right);
+        self.semantic.add(&question.types.semantic, right);
+        self.length.add(question.words(), right);
+        self.steps.add(question.steps, right);
         if let Some(group) = &question.groups.global {
-            let answers = self.groups.entry(group.clone()).or_default();
-            answers.entry(question.answer.clone()).or_default().0 += 1.0;
-            answers.entry(answer.to_owned()).or_default().1 += 1.0;
+            let answers = self.groups.entry(group).or_default();
+            answers.entry(&question.answer).or_default().0 += 1.0;
+            if let Some(answer) = answer {
+                answers.entry(answer).or_default().1 += 1.0;
+            }
         }
     }
 
     fn scores(&self, with_choices: bool, counts: GqaCounts) -> GqaScores {
+        let complete = counts.entailed_without_prediction == 0 && counts.entailed_without_question == 0;
         GqaScores {
             accuracy: self.all.percent(),
             binary: self.binary.percent(),
             open: self.open.percent(),
-            consistency: (counts.entailed_without_prediction == 0).then(|| self.consistent.percent()),
+            consistency: complete.then(|| self.consistent.percent()),
             validity: with_choices.then(|| self.valid.percent()),
             plausibility: with_choices.then(|| self.plausible.percent()),
             distribution: self.distribution(),
@@ -245,12 +261,50 @@ impl Tally {
     }
 }
 
-impl Step {
+impl Question<'_> {
+    fn words(&self) -> usize {
+        self.question.split(is_space).filter(|word| !word.is_empty()).count()
+    }
+
+    /// Whether an answer is among these. Questions about what two things have in common are answered with
+    /// a property's name.
+    fn within(&self, answer: Option<&str>, group: &[Cow<'_, str>]) -> bool {
+        const COMMON: [&str; 3] = ["color", "material", "shape"];
+        answer.is_some_and(|answer| {
+            if self.types.detailed.contains("Common") {
+                COMMON.contains(&answer)
+            } else {
+                group.iter().any(|member| member == answer)
+            }
+        })
+    }
+}
+
+impl Step<'_> {
     /// Whether the step is reasoning: the last step of a program only reads the answer off.
     fn counts(&self) -> bool {
         let step = format!("{}: {}", self.operation, self.argument);
         !["exist", "query: name", "choose name"].iter().any(|end| step.contains(end))
     }
+}
+
+/// Counts the reasoning steps of a program without keeping it.
+fn count_steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    struct StepsVisitor;
+    impl<'de> Visitor<'de> for StepsVisitor {
+        type Value = usize;
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a list of steps")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut steps: A) -> Result<usize, A::Error> {
+            let mut count = 0;
+            while let Some(step) = steps.next_element::<Step<'de>>()? {
+                count += usize::from(step.counts());
+            }
+            Ok(count)
+        }
+    }
+    deserializer.deserialize_seq(StepsVisitor)
 }
 
 fn share(right: bool) -> f64 {

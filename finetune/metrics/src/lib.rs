@@ -9,5 +9,6 @@ pub mod nlvr2;
 pub mod retrieval;
 mod table;
 pub mod vqa;
+mod white_space;
 
 pub use error::Error;

@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use rayon::prelude::*;
+use serde::Serialize;
 
-use crate::{Error, layouts};
+use crate::{
+    Error,
+    layouts::{self, Object, TextFile},
+};
 
 /// Scores of pictures (rows) against captions (columns).
 #[derive(Debug, Clone, PartialEq)]
@@ -15,13 +19,16 @@ pub struct ScoreMatrix {
 }
 
 /// The share of queries whose first positive stands among the first K.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Recall {
     /// K = 1.
+    #[serde(rename = "R@1")]
     pub at_1: f64,
     /// K = 5.
+    #[serde(rename = "R@5")]
     pub at_5: f64,
     /// K = 10.
+    #[serde(rename = "R@10")]
     pub at_10: f64,
 }
 
@@ -65,20 +72,30 @@ impl ScoreMatrix {
             let (values, columns) = numpy(&bytes).map_err(|problem| content(problem.to_owned()))?;
             Self { values, columns }
         } else {
-            #[derive(Deserialize)]
-            #[serde(untagged)]
-            enum File {
-                Rows(Vec<Vec<f64>>),
-                Under { scores: Vec<Vec<f64>> },
-            }
-            let (File::Rows(rows) | File::Under { scores: rows }) =
-                layouts::parse(path, "a score matrix (a list of rows of numbers)", &bytes)?;
-            Self::new(rows).ok_or_else(|| content("rows are missing or of different length".to_owned()))?
+            Self::from_json(&TextFile::from_bytes(path, bytes)?)?
         };
-        if matrix.values.iter().any(|score| score.is_nan()) {
-            return Err(content("holds a score that is not a number (NaN)".to_owned()));
+        if let Some(place) = matrix.values.iter().position(|score| score.is_nan()) {
+            let (row, column) = (place / matrix.columns, place % matrix.columns);
+            return Err(content(format!("row {row}, column {column} (from 0) is not a number (NaN)")));
         }
         Ok(matrix)
+    }
+
+    fn from_json(file: &TextFile) -> Result<Self, Error> {
+        const EXPECTED: &str = "a score matrix (a list of rows of numbers, or one under `scores`)";
+        let mut rows: Vec<Vec<f64>> = Vec::new();
+        if file.is_list() {
+            rows = file.parse(EXPECTED)?;
+        } else {
+            let members = Object::new(file.text()).each_member(|key, member| {
+                if key == "scores" {
+                    rows = member.value()?;
+                }
+                Ok(())
+            });
+            members.map_err(|fault| fault.into_error(file, EXPECTED))?;
+        }
+        Self::new(rows).ok_or_else(|| file.content("rows are missing or of different length"))
     }
 
     /// Pictures.
@@ -92,21 +109,36 @@ impl ScoreMatrix {
     }
 
     /// Ranks from pictures to captions and from captions to pictures; caption `j` belongs to picture
-    /// `j / captions_per_image`. `None` where the columns do not fit.
+    /// `j / captions_per_image`. `None` where the columns do not fit. Equal scores as in [`first_positive`].
     pub fn ranks(&self, captions_per_image: usize) -> Option<(Vec<usize>, Vec<usize>)> {
-        if captions_per_image == 0 || self.columns != self.rows() * captions_per_image {
+        if captions_per_image == 0 || self.columns != self.rows().checked_mul(captions_per_image)? {
             return None;
         }
-        let owner = |column: usize| column / captions_per_image;
-        let at = |row: usize, column: usize| self.values[row * self.columns + column];
-        let to_captions = (0..self.rows())
-            .map(|row| {
-                first_positive((0..self.columns).map(|column| (at(row, column), owner(column) == row)))
+        let to_captions = self
+            .values
+            .par_chunks(self.columns)
+            .enumerate()
+            .map(|(row, scores)| {
+                let belongs = |column: usize| column / captions_per_image == row;
+                first_positive(scores.iter().enumerate().map(|(column, score)| (*score, belongs(column))))
             })
             .collect::<Option<_>>()?;
-        let to_pictures = (0..self.columns)
-            .map(|column| first_positive((0..self.rows()).map(|row| (at(row, column), owner(column) == row))))
-            .collect::<Option<_>>()?;
+        let mut to_pictures = vec![0; self.columns];
+        // A caption has one picture. Row by row, as the matrix lies in memory, for some columns a thread.
+        const COLUMNS: usize = 256;
+        to_pictures.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, ranks)| {
+            let first = chunk * COLUMNS;
+            let own: Vec<(usize, f64)> = (first..first + ranks.len())
+                .map(|column| (column / captions_per_image, column))
+                .map(|(row, column)| (row, self.values[row * self.columns + column]))
+                .collect();
+            for (row, scores) in self.values.chunks(self.columns).enumerate() {
+                let scores = &scores[first..first + ranks.len()];
+                for ((rank, &(own_row, own)), &other) in ranks.iter_mut().zip(&own).zip(scores) {
+                    *rank += usize::from(other > own || (other == own && row > own_row));
+                }
+            }
+        });
         Some((to_captions, to_pictures))
     }
 }
@@ -166,24 +198,80 @@ mod tests {
         assert_eq!(to_pictures, [0, 1, 1, 1]);
         assert_eq!(recall(&[0, 4, 9, 10]), Recall { at_1: 0.25, at_5: 0.5, at_10: 0.75 });
         assert_eq!(matrix.ranks(3), None);
+        assert_eq!(matrix.ranks(0), None);
+    }
+
+    #[test]
+    fn of_equal_scores_the_later_stands_first() {
+        let matrix = ScoreMatrix::new(vec![vec![0.5; 4], vec![0.5; 4]]).expect("even rows");
+        let (to_captions, to_pictures) = matrix.ranks(2).expect("two captions each");
+        assert_eq!((to_captions, to_pictures), (vec![2, 0], vec![1, 1, 0, 0]));
+    }
+
+    #[test]
+    fn ranks_of_many_columns_are_those_of_each_alone() {
+        let (rows, each) = (60, 5);
+        let score = |row: usize, column: usize| ((row * 7919 + column * 104_729) % 101) as f64;
+        let values =
+            (0..rows).map(|row| (0..rows * each).map(|column| score(row, column)).collect()).collect();
+        let matrix = ScoreMatrix::new(values).expect("even rows");
+        let (_, to_pictures) = matrix.ranks(each).expect("five captions each");
+        for (column, rank) in to_pictures.into_iter().enumerate() {
+            let alone = first_positive((0..rows).map(|row| (score(row, column), column / each == row)));
+            assert_eq!(Some(rank), alone, "column {column}");
+        }
+    }
+
+    #[test]
+    fn bad_matrices_are_named() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        for (text, part) in [
+            ("", "not a score matrix"),
+            ("[]", "rows are missing"),
+            ("[[]]", "rows are missing"),
+            ("[[1, 2], [3]]", "of different length"),
+            ("[[1, NaN]]", "column 6"),
+            ("[[1, \"2\"]]", "not a score matrix"),
+            ("{\"score\": [[1]]}", "rows are missing"),
+            ("\u{93}NUMPY", "not a score matrix"),
+        ] {
+            std::fs::write(file.path(), text).expect("writing it");
+            let message = ScoreMatrix::read(file.path()).expect_err(text).to_string();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+        let mut numbers = numpy_file("<f8", false, "(1, 2)");
+        numbers.extend([1.0, f64::NAN].into_iter().flat_map(f64::to_le_bytes));
+        std::fs::write(file.path(), numbers).expect("writing it");
+        let message = ScoreMatrix::read(file.path()).expect_err("NaN").to_string();
+        assert!(message.contains("row 0, column 1"), "{message}");
+        std::fs::write(file.path(), "{\"captions\": [\"a\"], \"scores\": [[1, 2]]}").expect("writing it");
+        assert_eq!(ScoreMatrix::read(file.path()).expect("a matrix").columns(), 2);
+    }
+
+    fn numpy_file(kind: &str, by_column: bool, shape: &str) -> Vec<u8> {
+        let order = if by_column { "True" } else { "False" };
+        let header = format!("{{'descr': '{kind}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend((header.len() as u16).to_le_bytes());
+        file.extend(header.as_bytes());
+        file
     }
 
     #[test]
     fn numpy_files_in_both_orders() {
-        let mut file = b"\x93NUMPY\x01\x00".to_vec();
-        let header = "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n";
-        file.extend((header.len() as u16).to_le_bytes());
-        file.extend(header.as_bytes());
-        for value in [1f32, 4.0, 2.0, 5.0, 3.0, 6.0] {
-            file.extend(value.to_le_bytes());
-        }
-        assert_eq!(numpy(&file), Ok((vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3)));
-        let text = String::from_utf8_lossy(&file[10..10 + header.len()]).replace("True", "False");
-        let mut rows = file[..8].to_vec();
-        rows.extend((text.len() as u16).to_le_bytes());
-        rows.extend(text.as_bytes());
-        rows.extend(&file[10 + header.len()..]);
-        assert_eq!(numpy(&rows), Ok((vec![1.0, 4.0, 2.0, 5.0, 3.0, 6.0], 3)));
-        assert!(numpy(&file[..file.len() - 2]).is_err());
+        let values = [1f32, 4.0, 2.0, 5.0, 3.0, 6.0];
+        let of = |mut file: Vec<u8>| {
+            file.extend(values.into_iter().flat_map(f32::to_le_bytes));
+            file
+        };
+        let by_column = of(numpy_file("<f4", true, "(2, 3)"));
+        assert_eq!(numpy(&by_column), Ok((vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3)));
+        let by_row = of(numpy_file("<f4", false, "(2, 3)"));
+        assert_eq!(numpy(&by_row), Ok((vec![1.0, 4.0, 2.0, 5.0, 3.0, 6.0], 3)));
+        assert!(numpy(&by_row[..by_row.len() - 2]).is_err());
+        assert!(numpy(&of(numpy_file("<f4", false, "(6,)"))).is_err_and(|it| it.contains("two dimensions")));
+        assert!(numpy(&of(numpy_file("<i4", false, "(2, 3)"))).is_err_and(|it| it.contains("float32")));
+        assert!(numpy(&of(numpy_file("<f4", false, "(3, 3)"))).is_err());
+        assert!((0..by_row.len()).all(|length| numpy(&by_row[..length]).is_err()), "cut anywhere");
     }
 }

@@ -1,6 +1,9 @@
 //! Means by name.
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
+use serde::{Serialize, Serializer};
 
 /// A running mean.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,31 +29,56 @@ impl Mean {
     }
 }
 
-/// Means by name, names in order.
-#[derive(Debug, Clone)]
-pub(crate) struct Table<K>(BTreeMap<K, Mean>);
+/// Means by name.
+#[derive(Debug)]
+pub(crate) struct Table<K> {
+    rows: Vec<(K, Mean)>,
+    position: FxHashMap<K, usize>,
+}
 
 impl<K> Default for Table<K> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self { rows: Vec::new(), position: FxHashMap::default() }
     }
 }
 
-impl<K: Ord> Table<K> {
-    pub(crate) fn add<Q>(&mut self, name: &Q, value: f64)
-    where
-        K: Borrow<Q>,
-        Q: ToOwned<Owned = K> + Ord + ?Sized,
-    {
-        match self.0.get_mut(name) {
-            Some(mean) => mean.add(value),
-            None => self.0.entry(name.to_owned()).or_default().add(value),
+impl<K: Copy + Eq + Hash + Ord + ToString> Table<K> {
+    pub(crate) fn add(&mut self, name: K, value: f64) {
+        let next = self.rows.len();
+        let position = *self.position.entry(name).or_insert(next);
+        if position == next {
+            self.rows.push((name, Mean::default()));
         }
+        self.rows[position].1.add(value);
+    }
+
+    /// The means times 100, by name in order.
+    pub(crate) fn percents(&self) -> Vec<(String, f64)> {
+        let mut rows = self.rows.clone();
+        rows.sort_unstable_by_key(|(name, _)| *name);
+        rows.into_iter().map(|(name, mean)| (name.to_string(), mean.percent())).collect()
     }
 }
 
-impl<K: ToString> Table<K> {
-    pub(crate) fn percents(&self) -> Vec<(String, f64)> {
-        self.0.iter().map(|(name, mean)| (name.to_string(), mean.percent())).collect()
+/// Writes rows of a table as one object, in their order.
+pub(crate) fn as_object<K: Serialize, S: Serializer>(
+    rows: &[(K, f64)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(rows.iter().map(|(name, value)| (name, value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_in_order() {
+        let mut table = Table::default();
+        for (name, value) in [("b", 1.0), ("a", 0.5), ("b", 0.0)] {
+            table.add(name, value);
+        }
+        assert_eq!(table.percents(), [("a".to_owned(), 50.0), ("b".to_owned(), 50.0)]);
+        assert_eq!((Mean::default().get(), Mean::default().percent()), (0.0, 0.0));
     }
 }

@@ -1,14 +1,14 @@
-//! Captioning and NoCaps, and document frequencies for CIDEr-D.
+//! Captioning and NoCaps.
 
-use std::{fs::File, io::BufWriter, path::PathBuf};
+use std::path::PathBuf;
 
 use finetune_metrics::{
-    captions::{self, CaptionScores, ImageScores, Options, Pair, meteor::Meteor},
-    layouts,
+    captions::{self, BleuStats, DocumentFrequencies, ImageScores, Options, Pair, meteor::Meteor},
+    layouts::{Candidates, Id, References, TextFile},
 };
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
-use super::{Error, spice};
+use super::{Error, Form, spice};
 
 /// A caption metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +46,12 @@ pub struct Captioning {
 
 impl Captioning {
     /// `bleu_stats`, `corpus`, `per_image`, and counts of what was odd.
-    pub fn run(&self) -> Result<Value, Error> {
-        let (pairs, missing) = captions::pairs_of(&self.references, &self.candidates)?;
-        Scorer::new(self)?.report(&pairs, missing)
+    pub fn run(&self, form: Form) -> Result<String, Error> {
+        let (references, candidates) = TextFile::read_both(&self.references, &self.candidates)?;
+        let references = References::read(&references)?;
+        let pairs = captions::pair(&references, &Candidates::read(&candidates)?)?;
+        let counts = Counts::of(&references, &pairs, |_| true);
+        Ok(form.write(&Scorer::new(self)?.report(&pairs, counts)?))
     }
 }
 
@@ -57,84 +60,82 @@ impl Captioning {
 pub struct NoCaps(pub Captioning);
 
 impl NoCaps {
-    /// One captioning object each for `in-domain`, `near-domain`, `out-domain` and `entire`.
-    pub fn run(&self) -> Result<Value, Error> {
-        let references = layouts::read_references(&self.0.references)?;
-        let candidates = layouts::read_candidates(&self.0.candidates)?;
-        let (pairs, missing) = captions::pair(&references, &candidates)?;
+    /// One captioning object each for `in-domain`, `near-domain`, `out-domain` and `entire`; null for a
+    /// domain without candidates.
+    pub fn run(&self, form: Form) -> Result<String, Error> {
+        let (references, candidates) = TextFile::read_both(&self.0.references, &self.0.candidates)?;
+        let references = References::read(&references)?;
+        let pairs = captions::pair(&references, &Candidates::read(&candidates)?)?;
         let scorer = Scorer::new(&self.0)?;
-        let mut out = Map::new();
-        for domain in ["in-domain", "near-domain", "out-domain"] {
-            let inside = |id: &str| {
-                references
-                    .images
-                    .iter()
-                    .any(|image| image.id == id && image.domain.as_deref() == Some(domain))
-            };
-            let (of_domain, _): (Vec<Pair>, Vec<Pair>) =
-                pairs.iter().cloned().partition(|pair| inside(&pair.id));
-            let scored = of_domain.len();
-            let wanted =
-                references.images.iter().filter(|image| image.domain.as_deref() == Some(domain)).count();
-            let value = if scored == 0 { Value::Null } else { scorer.report(&of_domain, wanted - scored)? };
-            out.insert(domain.to_owned(), value);
-        }
-        out.insert("entire".to_owned(), scorer.report(&pairs, missing)?);
-        Ok(out.into())
+        let report = |domain: &str| {
+            let inside = |of: Option<&str>| of == Some(domain);
+            let own: Vec<Pair<'_>> =
+                pairs.iter().filter(|pair| inside(pair.domain.as_deref())).cloned().collect();
+            let counts = Counts::of(&references, &own, inside);
+            if own.is_empty() { Ok(None) } else { scorer.report(&own, counts).map(Some) }
+        };
+        Ok(form.write(&Domains {
+            in_domain: report("in-domain")?,
+            near_domain: report("near-domain")?,
+            out_domain: report("out-domain")?,
+            entire: scorer.report(&pairs, Counts::of(&references, &pairs, |_| true))?,
+        }))
     }
 }
 
-/// Counting document frequencies.
-#[derive(Debug)]
-pub struct DocumentFrequencies {
-    /// Reference captions.
-    pub references: PathBuf,
-    /// The JSON to write.
-    pub out: PathBuf,
-    /// Whether the captions are tokens already.
-    pub tokenized: bool,
-    /// Put `<eos>` behind each caption, as self-critical training does.
-    pub end_of_caption: bool,
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Domains<'a> {
+    in_domain: Option<Report<'a>>,
+    near_domain: Option<Report<'a>>,
+    out_domain: Option<Report<'a>>,
+    entire: Report<'a>,
 }
 
-impl DocumentFrequencies {
-    /// Writes the file and reports what is in it.
-    pub fn run(&self) -> Result<Value, Error> {
-        let references = layouts::read_references(&self.references)?;
-        let texts: Vec<&str> =
-            references.images.iter().flat_map(|image| image.captions.iter().map(String::as_str)).collect();
-        let mut tokens = if self.tokenized {
-            texts.into_iter().map(str::to_owned).collect::<Vec<_>>()
-        } else {
-            captions::ptb::tokenize_all(&texts)
-        };
-        if self.end_of_caption {
-            tokens.iter_mut().for_each(|caption| *caption = captions::reward_caption(caption));
+/// The scores of a corpus, with coco-caption's names.
+#[derive(Serialize)]
+struct Report<'a> {
+    n_images: usize,
+    n_refs: usize,
+    bleu_stats: Option<BleuStats>,
+    corpus: ImageScores,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meteor: Option<MeteorParts>,
+    counts: Counts,
+    #[serde(serialize_with = "by_id")]
+    per_image: Vec<(Id<'a>, ImageScores)>,
+}
+
+/// Which stages and word lists METEOR worked with.
+#[derive(Serialize)]
+struct MeteorParts {
+    used: Vec<&'static str>,
+    absent: Vec<&'static str>,
+}
+
+/// What was odd about the files.
+#[derive(Serialize)]
+struct Counts {
+    images_without_candidate: usize,
+    captions_of_unlisted_images: usize,
+    candidates_without_words: usize,
+}
+
+impl Counts {
+    fn of(references: &References<'_>, pairs: &[Pair<'_>], inside: impl Fn(Option<&str>) -> bool) -> Self {
+        let wanted = references.images.iter().filter(|image| inside(image.domain.as_deref())).count();
+        Self {
+            images_without_candidate: wanted - pairs.len(),
+            captions_of_unlisted_images: references.unlisted_captions,
+            candidates_without_words: 0, // known when they are tokenized
         }
-        let mut rest = tokens.as_slice();
-        let mut images = Vec::with_capacity(references.images.len());
-        for image in &references.images {
-            let (own, behind) = rest.split_at(image.captions.len());
-            images.push(own);
-            rest = behind;
-        }
-        let counted =
-            captions::DocumentFrequencies::count(images.into_iter().filter(|captions| !captions.is_empty()));
-        let failed = |source| Error::Write { path: self.out.clone(), source };
-        let file = File::create(&self.out).map_err(failed)?;
-        counted.write(BufWriter::new(file)).map_err(failed)?;
-        Ok(json!({
-            "out": self.out.display().to_string(),
-            "images": counted.documents,
-            "ngrams": counted.frequency.len(),
-        }))
     }
 }
 
 /// What is loaded once and used for every corpus.
 struct Scorer<'a> {
     asked: &'a Captioning,
-    frequencies: Option<captions::DocumentFrequencies>,
+    frequencies: Option<DocumentFrequencies>,
     meteor: Meteor,
 }
 
@@ -143,8 +144,7 @@ impl<'a> Scorer<'a> {
         if asked.metrics.contains(&Metric::Spice) && asked.spice_jar.is_none() {
             return Err(Error::Unavailable { metric: "SPICE", what: "your jar: --spice-jar spice-1.0.jar" });
         }
-        let frequencies =
-            asked.document_frequencies.as_deref().map(captions::DocumentFrequencies::read).transpose()?;
+        let frequencies = asked.document_frequencies.as_deref().map(DocumentFrequencies::read).transpose()?;
         let meteor = asked.meteor_data.as_deref().map(Meteor::with_data).transpose()?.unwrap_or_default();
         Ok(Self { asked, frequencies, meteor })
     }
@@ -158,7 +158,7 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    fn report(&self, raw: &[Pair], missing: usize) -> Result<Value, Error> {
+    fn report<'text>(&self, raw: &[Pair<'text>], mut counts: Counts) -> Result<Report<'text>, Error> {
         let tokenized;
         let pairs = if self.asked.tokenized {
             raw
@@ -172,71 +172,36 @@ impl<'a> Scorer<'a> {
             cider: self.wants(Metric::Cider),
             frequencies: self.frequencies.as_ref(),
         };
-        let scores = captions::score(pairs, options);
-        let mut corpus = object(&scores.corpus);
-        let mut per_image: Vec<Map<String, Value>> = scores.per_image.iter().map(object).collect();
-        let mut stages = Value::Null;
+        let mut scores = captions::score(pairs, options);
+        let mut parts = None;
         if self.wants(Metric::Meteor) {
             let meteor = self.meteor.score(pairs)?;
-            stages = json!({ "used": self.meteor.used(), "absent": self.meteor.absent() });
-            corpus.insert("METEOR".to_owned(), meteor.corpus.into());
-            for (image, score) in per_image.iter_mut().zip(meteor.per_image) {
-                image.insert("METEOR".to_owned(), score.into());
-            }
+            parts = Some(MeteorParts { used: self.meteor.used(), absent: self.meteor.absent() });
+            scores.corpus.meteor = Some(meteor.corpus);
+            let images = scores.per_image.iter_mut().zip(meteor.per_image);
+            images.for_each(|(image, score)| image.meteor = Some(score));
         }
         if self.wants(Metric::Spice)
             && let Some(jar) = &self.asked.spice_jar
         {
             let values = spice::spice(jar, raw)?;
-            corpus.insert("SPICE".to_owned(), (values.iter().sum::<f64>() / values.len() as f64).into());
-            per_image
-                .iter_mut()
-                .zip(values)
-                .for_each(|(image, value)| drop(image.insert("SPICE".to_owned(), value.into())));
+            scores.corpus.spice = Some(values.iter().sum::<f64>() / values.len() as f64);
+            scores.per_image.iter_mut().zip(values).for_each(|(image, score)| image.spice = Some(score));
         }
-        let empty = pairs.iter().filter(|pair| pair.candidate.is_empty()).count();
-        let mut out = Map::new();
-        out.insert("n_images".to_owned(), pairs.len().into());
-        out.insert("n_refs".to_owned(), pairs.iter().map(|pair| pair.references.len()).sum::<usize>().into());
-        out.insert("bleu_stats".to_owned(), bleu_stats(&scores));
-        out.insert("corpus".to_owned(), corpus.into());
-        if !stages.is_null() {
-            out.insert("meteor".to_owned(), stages);
-        }
-        out.insert(
-            "counts".to_owned(),
-            json!({
-                "images_without_candidate": missing,
-                "candidates_without_words": empty,
-            }),
-        );
-        let per_image: Map<String, Value> =
-            pairs.iter().zip(per_image).map(|(pair, scores)| (pair.id.clone(), scores.into())).collect();
-        out.insert("per_image".to_owned(), per_image.into());
-        Ok(out.into())
+        counts.candidates_without_words =
+            pairs.iter().filter(|pair| pair.candidate.trim().is_empty()).count();
+        Ok(Report {
+            n_images: pairs.len(),
+            n_refs: pairs.iter().map(|pair| pair.references.len()).sum(),
+            bleu_stats: scores.bleu_stats,
+            corpus: scores.corpus,
+            meteor: parts,
+            counts,
+            per_image: pairs.iter().map(|pair| pair.id.clone()).zip(scores.per_image).collect(),
+        })
     }
 }
 
-fn bleu_stats(scores: &CaptionScores) -> Value {
-    scores.bleu_stats.map_or(Value::Null, |stats| {
-        json!({ "testlen": stats.testlen, "reflen": stats.reflen, "guess": stats.guess, "correct": stats.correct })
-    })
-}
-
-fn object(scores: &ImageScores) -> Map<String, Value> {
-    let mut out = Map::new();
-    for (n, score) in scores.bleu.into_iter().flatten().enumerate() {
-        out.insert(format!("Bleu_{}", n + 1), score.into());
-    }
-    for (name, score) in [
-        ("ROUGE_L", scores.rouge_l),
-        ("CIDEr", scores.cider),
-        ("CIDEr_plain", scores.cider_plain),
-        ("CIDErD", scores.cider_d_given),
-    ] {
-        if let Some(score) = score {
-            out.insert(name.to_owned(), score.into());
-        }
-    }
-    out
+fn by_id<S: Serializer>(images: &[(Id<'_>, ImageScores)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(images.iter().map(|(id, scores)| (id, scores)))
 }

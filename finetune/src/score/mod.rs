@@ -1,17 +1,19 @@
-//! `finetune score <task>`: files in, one JSON object out.
+//! `finetune score <task>`: files in, one JSON object or a table out.
 
 mod captioning;
+mod document_frequencies;
+mod form;
 mod questions;
-mod ranking;
+mod retrieval;
 mod spice;
-mod table;
 
 use std::path::PathBuf;
 
-pub use captioning::{Captioning, DocumentFrequencies, Metric, NoCaps};
+pub use captioning::{Captioning, Metric, NoCaps};
+pub use document_frequencies::DocumentFrequencies;
+pub use form::{Form, as_table};
 pub use questions::{Gqa, Nlvr2, Vqa};
-pub use ranking::Retrieval;
-pub use table::as_table;
+pub use retrieval::Retrieval;
 
 /// Why there is no score.
 #[derive(Debug, thiserror::Error)]

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use finetune_metrics::{gqa, nlvr2, vqa};
-use serde_json::{Map, Value, json};
+use finetune_metrics::{gqa, layouts::TextFile, nlvr2, vqa};
 
-use super::Error;
+use super::{Error, Form};
 
 /// The three official files of VQA.
 #[derive(Debug)]
@@ -20,20 +19,10 @@ pub struct Vqa {
 
 impl Vqa {
     /// `overall`, `per_answer_type`, `per_question_type`, `per_question`: unrounded, times 100.
-    pub fn run(&self) -> Result<Value, Error> {
-        let scores = vqa::read_and_score(&self.questions, &self.annotations, &self.results)?;
-        let counts = scores.counts;
-        Ok(json!({
-            "overall": scores.overall,
-            "per_answer_type": table(&scores.per_answer_type),
-            "per_question_type": table(&scores.per_question_type),
-            "per_question": table(&scores.per_question),
-            "counts": {
-                "questions": counts.questions,
-                "doubled_results": counts.doubled_results,
-                "empty_answers": counts.empty_answers,
-            },
-        }))
+    pub fn run(&self, form: Form) -> Result<String, Error> {
+        let (questions, annotations) = TextFile::read_both(&self.questions, &self.annotations)?;
+        let results = TextFile::read(&self.results)?;
+        Ok(form.write(&vqa::score_files(&questions, &annotations, &results)?))
     }
 }
 
@@ -50,28 +39,10 @@ pub struct Gqa {
 
 impl Gqa {
     /// The official scores and tables, times 100; what cannot be computed is null.
-    pub fn run(&self) -> Result<Value, Error> {
-        let scores = gqa::read_and_score(&self.questions, &self.predictions, self.choices.as_deref())?;
-        let counts = scores.counts;
-        Ok(json!({
-            "accuracy": scores.accuracy,
-            "binary": scores.binary,
-            "open": scores.open,
-            "consistency": scores.consistency,
-            "validity": scores.validity,
-            "plausibility": scores.plausibility,
-            "distribution": scores.distribution,
-            "per_structural_type": table(&scores.per_structural_type),
-            "per_semantic_type": table(&scores.per_semantic_type),
-            "per_length": table(&scores.per_length),
-            "per_steps": table(&scores.per_steps),
-            "counts": {
-                "questions": counts.questions,
-                "surplus_predictions": counts.surplus_predictions,
-                "doubled_predictions": counts.doubled_predictions,
-                "entailed_without_prediction": counts.entailed_without_prediction,
-            },
-        }))
+    pub fn run(&self, form: Form) -> Result<String, Error> {
+        let (questions, predictions) = TextFile::read_both(&self.questions, &self.predictions)?;
+        let choices = self.choices.as_deref().map(TextFile::read).transpose()?;
+        Ok(form.write(&gqa::score_files(&questions, &predictions, choices.as_ref())?))
     }
 }
 
@@ -86,21 +57,8 @@ pub struct Nlvr2 {
 
 impl Nlvr2 {
     /// `accuracy` and `consistency` as fractions.
-    pub fn run(&self) -> Result<Value, Error> {
-        let scores = nlvr2::read_and_score(&self.data, &self.predictions)?;
-        Ok(json!({
-            "accuracy": scores.accuracy,
-            "consistency": scores.consistency,
-            "counts": {
-                "examples": scores.examples,
-                "sentences": scores.sentences,
-                "surplus_predictions": scores.surplus,
-                "doubled_predictions": scores.doubled,
-            },
-        }))
+    pub fn run(&self, form: Form) -> Result<String, Error> {
+        let (data, predictions) = TextFile::read_both(&self.data, &self.predictions)?;
+        Ok(form.write(&nlvr2::score_files(&data, &predictions)?))
     }
-}
-
-fn table(rows: &[(String, f64)]) -> Value {
-    rows.iter().map(|(name, value)| (name.clone(), Value::from(*value))).collect::<Map<_, _>>().into()
 }

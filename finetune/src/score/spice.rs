@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::Error;
 
 /// The F score of every image. The jar parses scenes with models beside it and needs `java` in the path.
-pub(super) fn spice(jar: &Path, pairs: &[Pair]) -> Result<Vec<f64>, Error> {
+pub(super) fn spice(jar: &Path, pairs: &[Pair<'_>]) -> Result<Vec<f64>, Error> {
     let failed = |problem: String| Error::Spice { problem };
     let folder = tempfile::tempdir().map_err(|source| failed(source.to_string()))?;
     let (input, output) = (folder.path().join("in.json"), folder.path().join("out.json"));
     let entries: Vec<Value> = pairs
         .iter()
-        .map(|pair| json!({ "image_id": pair.id, "test": pair.candidate, "refs": pair.references }))
+        .map(|pair| json!({ "image_id": pair.id.to_string(), "test": pair.candidate, "refs": pair.references }))
         .collect();
     std::fs::write(&input, Value::from(entries).to_string()).map_err(|source| failed(source.to_string()))?;
     let run = Command::new("java")

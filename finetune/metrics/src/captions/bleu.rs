@@ -20,24 +20,30 @@ pub struct BleuStats {
 }
 
 impl BleuStats {
-    pub(crate) fn new(candidate: &Ngrams, references: &[Ngrams]) -> Self {
+    pub(crate) fn new<'a>(candidate: &Ngrams, references: impl Iterator<Item = &'a Ngrams> + Clone) -> Self {
         let length = candidate.words();
         let closest = references
-            .iter()
+            .clone()
             .map(Ngrams::words)
             .min_by_key(|&words| (words.abs_diff(length), words))
             .unwrap_or_default();
         let mut stats = Self { testlen: length as u64, reflen: closest as u64, ..Self::default() };
+        // Key, count, and the highest count in a reference.
+        let mut ours: Vec<(u128, u32, u32)> = Vec::with_capacity(length);
         for n in 1..=MAX_N {
             stats.guess[n - 1] = (length + 1).saturating_sub(n) as u64;
-            stats.correct[n - 1] = candidate
-                .of_length(n)
-                .iter()
-                .map(|&(id, count)| {
-                    let most = references.iter().map(|reference| count_of(reference.of_length(n), id)).max();
-                    u64::from(count.min(most.unwrap_or_default()))
-                })
-                .sum();
+            ours.clear();
+            ours.extend(candidate.of_length(n).map(|ngram| (ngram.key, ngram.count, 0)));
+            for reference in references.clone() {
+                let mut rest = ours.iter_mut().peekable();
+                for ngram in reference.of_length(n) {
+                    while rest.next_if(|(key, ..)| *key < ngram.key).is_some() {}
+                    if let Some((.., most)) = rest.next_if(|(key, ..)| *key == ngram.key) {
+                        *most = ngram.count.max(*most);
+                    }
+                }
+            }
+            stats.correct[n - 1] = ours.iter().map(|&(_, count, most)| u64::from(count.min(most))).sum();
         }
         stats
     }
@@ -67,23 +73,15 @@ impl BleuStats {
     }
 }
 
-fn count_of(sorted: &[(u32, u32)], id: u32) -> u32 {
-    sorted.binary_search_by_key(&id, |&(id, _)| id).map_or(0, |position| sorted[position].1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::captions::ngrams::Numbering;
+    use crate::captions::words::Words;
 
     fn stats(candidate: &'static str, references: &[&'static str]) -> BleuStats {
-        let mut numbering = Numbering::default();
-        let mut cook = |text: &'static str| {
-            let words = numbering.words(text.split_whitespace());
-            numbering.ngrams(&words)
-        };
-        let references: Vec<_> = references.iter().map(|reference| cook(reference)).collect();
-        BleuStats::new(&cook(candidate), &references)
+        let words = Words::number(&[&[candidate], references].concat(), None);
+        let mut ngrams = words.captions.iter().map(|caption| &caption.ngrams);
+        BleuStats::new(ngrams.next().expect("the candidate"), ngrams)
     }
 
     #[test]

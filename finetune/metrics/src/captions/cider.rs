@@ -10,9 +10,15 @@
 //! Both are averaged over n = 1..4 and over the references, times 10. What coco-caption reports as
 //! CIDEr is CIDEr-D.
 
-use rustc_hash::FxHashMap;
+use std::ops::Range;
 
-use super::ngrams::{MAX_N, Ngrams};
+use rayon::prelude::*;
+
+use super::{
+    DocumentFrequencies,
+    ngrams::{MAX_N, cut, is_whole, words_of},
+    words::{Caption, Words},
+};
 
 const SIGMA: f64 = 6.0;
 
@@ -23,86 +29,71 @@ pub(crate) struct Cider {
     pub(crate) d: f64,
 }
 
-/// `log max(1, df)` of every n-gram by its number, and `log N`.
+/// Captions, and how often n-grams occur in documents.
 #[derive(Debug)]
-pub(crate) struct InverseFrequencies {
+pub(crate) struct Weights<'a> {
+    captions: &'a [Caption],
+    /// Where the windows of each caption begin among those of all.
+    starts: Vec<usize>,
     log_documents: f64,
+    /// `log max(1, df)` of the n-gram at the start of each window, for n = 1..4.
     log_frequency: [Vec<f64>; MAX_N],
 }
 
-impl InverseFrequencies {
-    /// Over `images`: how many of them have an n-gram in their references. `sizes` is how many n-grams
-    /// of each length have a number.
-    pub(crate) fn of_corpus<'a>(images: impl Iterator<Item = &'a [Ngrams]>, sizes: [usize; MAX_N]) -> Self {
-        let mut counts = sizes.map(|size| vec![0u32; size]);
-        // The image that counted an n-gram last, so that an image counts it once.
-        let mut last_image = sizes.map(|size| vec![u32::MAX; size]);
-        let mut documents = 0usize;
-        for (image, references) in images.enumerate() {
-            documents += 1;
-            for reference in references {
-                for n in 1..=MAX_N {
-                    for &(id, _) in reference.of_length(n) {
-                        let last = &mut last_image[n - 1][id as usize];
-                        if *last != image as u32 {
-                            *last = image as u32;
-                            counts[n - 1][id as usize] += 1;
-                        }
-                    }
+impl<'a> Weights<'a> {
+    /// Frequencies in the captions themselves. Each range of `documents` holds one document's captions;
+    /// a document may come more than once. Captions in no range are weighed only.
+    pub(crate) fn of_documents(captions: &'a [Caption], documents: &[Range<usize>]) -> Self {
+        let starts = starts(captions);
+        let counted = Counted::new(captions, &starts, documents);
+        let logs: Vec<f64> = (0..=documents.len()).map(|count| (count.max(1) as f64).ln()).collect();
+        let of_length = |n| {
+            let mut log_frequency = vec![0.0; counted.occurrences.len()];
+            counted.each_ngram(n, |_, count, run| {
+                run.iter().for_each(|occurrence| log_frequency[occurrence.place as usize] = logs[count]);
+            });
+            log_frequency
+        };
+        let log_documents = (documents.len() as f64).ln();
+        Self { captions, starts, log_documents, log_frequency: for_each_length(of_length) }
+    }
+
+    /// Frequencies that were counted elsewhere.
+    pub(crate) fn given(words: &'a Words<'_>, frequencies: &DocumentFrequencies) -> Self {
+        let starts = starts(&words.captions);
+        let of_length = |n| {
+            let mut log_frequency = vec![0.0; starts.last().copied().unwrap_or_default()];
+            let mut spelled = String::new();
+            for (caption, start) in words.captions.iter().zip(&starts) {
+                for ngram in caption.ngrams.of_length(n) {
+                    words.spell(words_of(ngram.key, n), &mut spelled);
+                    let frequency = frequencies.frequency.get(spelled.as_str()).copied().unwrap_or_default();
+                    log_frequency[start + ngram.window] = frequency.max(1.0).ln();
                 }
             }
-        }
-        // Frequencies repeat: take each logarithm once.
-        let mut logs = FxHashMap::default();
-        let log_frequency = counts.map(|counts| {
-            counts
-                .into_iter()
-                .map(|count| *logs.entry(count).or_insert_with(|| f64::from(count.max(1)).ln()))
-                .collect()
+            log_frequency
+        };
+        let log_frequency = for_each_length(of_length);
+        Self { captions: &words.captions, starts, log_documents: frequencies.documents.ln(), log_frequency }
+    }
+
+    /// CIDEr and CIDEr-D of one of the captions, with others as its references.
+    pub(crate) fn score(&self, candidate: usize, references: Range<usize>) -> Cider {
+        let ours: [Vector; MAX_N] = std::array::from_fn(|index| {
+            let mut vector = Vector::default();
+            vector.fill(self, candidate, index + 1);
+            vector
         });
-        Self { log_documents: (documents as f64).ln(), log_frequency }
-    }
-
-    /// From frequencies counted elsewhere.
-    pub(crate) fn given(documents: f64, by_number: &[Vec<f64>; MAX_N]) -> Self {
-        let log_frequency =
-            std::array::from_fn(|n| by_number[n].iter().map(|frequency| frequency.max(1.0).ln()).collect());
-        Self { log_documents: documents.ln(), log_frequency }
-    }
-
-    fn weight(&self, n: usize, id: u32, count: u32) -> f64 {
-        f64::from(count) * (self.log_documents - self.log_frequency[n - 1][id as usize])
-    }
-
-    fn norms(&self, ngrams: &Ngrams) -> [f64; MAX_N] {
-        std::array::from_fn(|index| {
-            let n = index + 1;
-            ngrams
-                .of_length(n)
-                .iter()
-                .map(|&(id, count)| self.weight(n, id, count).powi(2))
-                .sum::<f64>()
-                .sqrt()
-        })
-    }
-
-    /// CIDEr and CIDEr-D of one candidate.
-    pub(crate) fn score(&self, candidate: &Ngrams, references: &[Ngrams]) -> Cider {
-        let norms = self.norms(candidate);
+        let mut theirs = Vector::default();
         let mut total = Cider { plain: 0.0, d: 0.0 };
+        let scale = 10.0 / (MAX_N * references.len()) as f64;
         for reference in references {
-            let reference_norms = self.norms(reference);
-            let difference = bigrams(candidate) - bigrams(reference);
+            let difference = self.bigrams(candidate) - self.bigrams(reference);
             let penalty = (-(difference * difference) / (2.0 * SIGMA * SIGMA)).exp();
-            for n in 1..=MAX_N {
-                let (mut plain, mut clipped) = (0.0, 0.0);
-                for_common(candidate.of_length(n), reference.of_length(n), |id, count, reference_count| {
-                    let ours = self.weight(n, id, count);
-                    let theirs = self.weight(n, id, reference_count);
-                    plain += ours * theirs;
-                    clipped += ours.min(theirs) * theirs;
-                });
-                let norm = norms[n - 1] * reference_norms[n - 1];
+            for (n, ours) in (1..).zip(&ours) {
+                theirs.fill(self, reference, n);
+                let (mut plain, mut clipped) = ours.products(&theirs);
+                let norm = ours.norm * theirs.norm;
                 if norm != 0.0 {
                     plain /= norm;
                     clipped /= norm;
@@ -111,21 +102,133 @@ impl InverseFrequencies {
                 total.d += clipped * penalty;
             }
         }
-        let scale = 10.0 / (MAX_N * references.len()) as f64;
         Cider { plain: total.plain * scale, d: total.d * scale }
     }
+
+    fn bigrams(&self, caption: usize) -> f64 {
+        self.captions[caption].ngrams.words().saturating_sub(1) as f64
+    }
 }
 
-fn bigrams(ngrams: &Ngrams) -> f64 {
-    ngrams.words().saturating_sub(1) as f64
+/// The weights of a caption's n-grams of one length.
+#[derive(Debug, Default)]
+struct Vector {
+    /// Key and weight, ascending by key.
+    weights: Vec<(u128, f64)>,
+    norm: f64,
 }
 
-fn for_common(left: &[(u32, u32)], right: &[(u32, u32)], mut found: impl FnMut(u32, u32, u32)) {
-    let mut right = right.iter().peekable();
-    for &(id, count) in left {
-        while right.next_if(|(other, _)| *other < id).is_some() {}
-        if let Some(&(_, other_count)) = right.next_if(|(other, _)| *other == id) {
-            found(id, count, other_count);
+impl Vector {
+    fn fill(&mut self, weights: &Weights<'_>, caption: usize, n: usize) {
+        let log_frequency = &weights.log_frequency[n - 1][weights.starts[caption]..];
+        self.weights.clear();
+        let mut squares = 0.0;
+        for ngram in weights.captions[caption].ngrams.of_length(n) {
+            let weight = f64::from(ngram.count) * (weights.log_documents - log_frequency[ngram.window]);
+            squares += weight * weight;
+            self.weights.push((ngram.key, weight));
+        }
+        self.norm = squares.sqrt();
+    }
+
+    /// The sums over common n-grams of `h r` and of `min(h, r) r`.
+    fn products(&self, reference: &Self) -> (f64, f64) {
+        let (mut plain, mut clipped) = (0.0, 0.0);
+        let mut rest = reference.weights.iter().peekable();
+        for &(key, ours) in &self.weights {
+            while rest.next_if(|(other, _)| *other < key).is_some() {}
+            if let Some(&(_, theirs)) = rest.next_if(|(other, _)| *other == key) {
+                plain += ours * theirs;
+                clipped += ours.min(theirs) * theirs;
+            }
+        }
+        (plain, clipped)
+    }
+}
+
+/// All windows of a corpus in order, so that equal n-grams stand together.
+pub(crate) struct Counted {
+    occurrences: Vec<Occurrence>,
+    /// How often each document comes.
+    repeats: Vec<usize>,
+}
+
+/// A window of a caption.
+pub(crate) struct Occurrence {
+    window: u128,
+    /// Its position among all windows.
+    place: u32,
+    /// [`NO_DOCUMENT`] for captions in none.
+    document: u32,
+}
+
+const NO_DOCUMENT: u32 = u32::MAX;
+
+impl Counted {
+    /// `starts` as from [`starts`].
+    pub(crate) fn new(captions: &[Caption], starts: &[usize], documents: &[Range<usize>]) -> Self {
+        let mut document_of = vec![NO_DOCUMENT; captions.len()];
+        let mut repeats = vec![0; documents.len()];
+        for (number, range) in documents.iter().enumerate() {
+            // A range that comes again has the number of the first.
+            let number = match document_of.get(range.start) {
+                Some(&first) if first != NO_DOCUMENT && !range.is_empty() => first as usize,
+                _ => number,
+            };
+            document_of[range.clone()].fill(number as u32);
+            repeats[number] += 1;
+        }
+        let mut occurrences: Vec<Occurrence> = Vec::with_capacity(starts.last().copied().unwrap_or_default());
+        for (caption, document) in captions.iter().zip(document_of) {
+            let place = occurrences.len();
+            let windows = (place..).zip(caption.ngrams.windows());
+            occurrences.extend(windows.map(|(place, &window)| Occurrence {
+                window,
+                place: u32::try_from(place).expect("a corpus holds fewer than 2^32 words"),
+                document,
+            }));
+        }
+        occurrences.par_sort_unstable_by_key(|occurrence| occurrence.window);
+        Self { occurrences, repeats }
+    }
+
+    /// Calls `found` with the key of every n-gram, in how many documents it is, and where it occurs.
+    pub(crate) fn each_ngram(&self, n: usize, mut found: impl FnMut(u128, usize, &[Occurrence])) {
+        // The run that met a document last, so that a document counts once.
+        let mut last_run = vec![usize::MAX; self.repeats.len()];
+        let runs = self.occurrences.chunk_by(|left, right| cut(left.window, n) == cut(right.window, n));
+        for (number, run) in runs.enumerate() {
+            let key = cut(run[0].window, n);
+            if !is_whole(key) {
+                continue;
+            }
+            let mut count = 0;
+            for occurrence in run.iter().filter(|occurrence| occurrence.document != NO_DOCUMENT) {
+                let document = occurrence.document as usize;
+                if last_run[document] != number {
+                    last_run[document] = number;
+                    count += self.repeats[document];
+                }
+            }
+            found(key, count, run);
         }
     }
+}
+
+/// Where the windows of each caption begin among those of all, and their number at the end.
+pub(crate) fn starts(captions: &[Caption]) -> Vec<usize> {
+    let mut starts = vec![0];
+    for caption in captions {
+        starts.push(starts[starts.len() - 1] + caption.ngrams.words());
+    }
+    starts
+}
+
+/// The four lengths at the same time.
+fn for_each_length<T: Send>(of_length: impl Fn(usize) -> T + Sync) -> [T; MAX_N] {
+    let ((one, two), (three, four)) = rayon::join(
+        || rayon::join(|| of_length(1), || of_length(2)),
+        || rayon::join(|| of_length(3), || of_length(4)),
+    );
+    [one, two, three, four]
 }

@@ -9,8 +9,15 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use torch_files::Value;
 
-use super::ngrams::{MAX_N, Numbering};
-use crate::{Error, layouts};
+use super::{
+    cider::{Counted, starts},
+    ngrams::{MAX_N, words_of},
+    words::Words,
+};
+use crate::{
+    Error,
+    layouts::{self, Pairs, TextFile},
+};
 
 /// Document frequencies of n-grams, and the number of documents.
 #[derive(Debug, Default, PartialEq)]
@@ -27,7 +34,7 @@ pub const END_OF_CAPTION: &str = "<eos>";
 #[derive(Deserialize)]
 struct JsonFile {
     ref_len: f64,
-    document_frequency: layouts::indexed::Pairs<f64>,
+    document_frequency: Pairs<String, f64>,
 }
 
 impl DocumentFrequencies {
@@ -38,8 +45,8 @@ impl DocumentFrequencies {
         if layouts::first_byte(&bytes) != Some(b'{') {
             return Self::from_pickle(path);
         }
-        let file: JsonFile =
-            layouts::parse(path, "document frequencies ({ref_len, document_frequency})", &bytes)?;
+        let file: JsonFile = TextFile::from_bytes(path, bytes)?
+            .parse("document frequencies ({ref_len, document_frequency})")?;
         let read =
             Self { documents: file.ref_len, frequency: file.document_frequency.0.into_iter().collect() };
         read.check(path.to_owned())
@@ -77,38 +84,25 @@ impl DocumentFrequencies {
         Err(Error::Content { path, problem })
     }
 
-    /// Counts the n-grams of reference captions; `captions` yields the captions of one image each.
+    /// Counts the n-grams of reference captions; `images` yields the captions of one image each.
     /// Words are separated by white space.
-    pub fn count<'a>(images: impl Iterator<Item = &'a [String]>) -> Self {
-        let mut numbering = Numbering::default();
-        let mut counts: [Vec<f64>; MAX_N] = Default::default();
-        let mut last_image: [Vec<u32>; MAX_N] = Default::default();
-        let mut documents = 0u32;
+    pub fn count<'a, S: AsRef<str> + 'a>(images: impl Iterator<Item = &'a [S]>) -> Self {
+        let (mut texts, mut documents) = (Vec::new(), Vec::new());
         for captions in images {
-            documents += 1;
-            for caption in captions {
-                let words = numbering.words(caption.split_whitespace());
-                let ngrams = numbering.ngrams(&words);
-                for n in 1..=MAX_N {
-                    counts[n - 1].resize(numbering.len(n), 0.0);
-                    last_image[n - 1].resize(numbering.len(n), 0);
-                    for &(id, _) in ngrams.of_length(n) {
-                        let last = &mut last_image[n - 1][id as usize];
-                        if *last != documents {
-                            *last = documents;
-                            counts[n - 1][id as usize] += 1.0;
-                        }
-                    }
-                }
-            }
+            documents.push(texts.len()..texts.len() + captions.len());
+            texts.extend(captions.iter().map(AsRef::as_ref));
         }
+        let words = Words::number(&texts, None);
+        let counted = Counted::new(&words.captions, &starts(&words.captions), &documents);
         let mut frequency = FxHashMap::default();
+        let mut spelled = String::new();
         for n in 1..=MAX_N {
-            for (words, count) in numbering.spelled(n).into_iter().zip(&counts[n - 1]) {
-                frequency.insert(words.join(" "), *count);
-            }
+            counted.each_ngram(n, |key, count, _| {
+                words.spell(words_of(key, n), &mut spelled);
+                frequency.insert(spelled.clone(), count as f64);
+            });
         }
-        Self { documents: f64::from(documents), frequency }
+        Self { documents: documents.len() as f64, frequency }
     }
 
     /// Writes our JSON, n-grams in alphabetical order.

@@ -5,12 +5,15 @@ mod cider;
 mod document_frequencies;
 pub mod meteor;
 mod ngrams;
+mod pairs;
 pub mod ptb;
 mod reward;
 mod rouge;
 mod score;
+mod words;
 
 pub use bleu::BleuStats;
 pub use document_frequencies::{DocumentFrequencies, END_OF_CAPTION};
+pub use pairs::{Pair, pair};
 pub use reward::{Frequencies, cider_d, reward_caption};
-pub use score::{CaptionScores, ImageScores, Options, Pair, pair, pairs_of, score};
+pub use score::{CaptionScores, ImageScores, Options, score};

@@ -1,134 +1,108 @@
-//! Words and n-grams as numbers, so that counting is sorting and a document frequency an array entry.
-
-use rustc_hash::FxHashMap;
+//! The n-grams of a caption. One sort gives those of all lengths.
 
 /// The longest n-gram that BLEU and CIDEr look at.
 pub(crate) const MAX_N: usize = 4;
 
-/// The n-grams of one caption: number and count, ascending by number, one run for each n.
+/// Bits of a word's number in a window.
+const WORD: usize = 32;
+
+/// The windows of four words that start at each word of a caption, sorted: the first word in the highest
+/// bits, 0 behind the caption's end. N-grams of length n are the windows cut to n words, and equal ones
+/// stand together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ngrams {
-    entries: Vec<(u32, u32)>,
-    ends: [usize; MAX_N],
-    words: usize,
+    windows: Vec<u128>,
+}
+
+/// An n-gram of a caption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ngram {
+    /// Its words' numbers, the last one in the lowest bits.
+    pub(crate) key: u128,
+    /// How often the caption has it.
+    pub(crate) count: u32,
+    /// The first of its windows.
+    pub(crate) window: usize,
 }
 
 impl Ngrams {
-    /// The n-grams of length `n` (1 to 4).
-    pub(crate) fn of_length(&self, n: usize) -> &[(u32, u32)] {
-        let start = if n == 1 { 0 } else { self.ends[n - 2] };
-        &self.entries[start..self.ends[n - 1]]
+    /// The n-grams of a caption whose words have these numbers, from 1.
+    pub(crate) fn new(words: &[u32]) -> Self {
+        let mut windows: Vec<u128> = Vec::with_capacity(words.len());
+        let mut window = 0;
+        for &word in words.iter().rev() {
+            window = u128::from(word) << (WORD * (MAX_N - 1)) | window >> WORD;
+            windows.push(window);
+        }
+        windows.sort_unstable();
+        Self { windows }
     }
 
     /// The number of words.
     pub(crate) fn words(&self) -> usize {
-        self.words
-    }
-}
-
-/// Gives numbers to words and n-grams; equal ones get equal numbers.
-#[derive(Debug, Default)]
-pub(crate) struct Numbering<'text> {
-    words: FxHashMap<&'text str, u32>,
-    /// An n-gram is a shorter one and a word more: (its number, the word's number).
-    longer: [FxHashMap<u64, u32>; MAX_N - 1],
-}
-
-impl<'text> Numbering<'text> {
-    /// The numbers of `words`.
-    pub(crate) fn words(&mut self, words: impl Iterator<Item = &'text str>) -> Vec<u32> {
-        words
-            .map(|word| {
-                let next = number(self.words.len());
-                *self.words.entry(word).or_insert(next)
-            })
-            .collect()
+        self.windows.len()
     }
 
-    /// The n-grams of a caption whose words have these numbers.
-    pub(crate) fn ngrams(&mut self, words: &[u32]) -> Ngrams {
-        let mut ngrams = Ngrams { words: words.len(), ..Ngrams::default() };
-        let mut current = words.to_vec();
-        ngrams.entries.reserve(words.len() * MAX_N);
-        for n in 1..=MAX_N {
-            if n > 1 {
-                current.pop();
-                let longer = &mut self.longer[n - 2];
-                for (start, number_of) in current.iter_mut().enumerate() {
-                    let Some(&last) = words.get(start + n - 1) else { break };
-                    let next = number(longer.len());
-                    *number_of = *longer.entry(u64::from(*number_of) << 32 | u64::from(last)).or_insert(next);
+    /// All windows, ascending.
+    pub(crate) fn windows(&self) -> &[u128] {
+        &self.windows
+    }
+
+    /// The n-grams of length `n` (1 to 4), ascending by key.
+    pub(crate) fn of_length(&self, n: usize) -> impl Iterator<Item = Ngram> {
+        let mut window = 0;
+        std::iter::from_fn(move || {
+            while let Some(key) = self.windows.get(window).map(|whole| cut(*whole, n)) {
+                let rest = &self.windows[window..];
+                let count = rest.iter().take_while(|whole| cut(**whole, n) == key).count();
+                let first = window;
+                window += count;
+                if is_whole(key) {
+                    return Some(Ngram { key, count: count as u32, window: first });
                 }
             }
-            let from = ngrams.entries.len();
-            let mut sorted = current.clone();
-            sorted.sort_unstable();
-            for id in sorted {
-                match ngrams.entries[from..].last_mut() {
-                    Some((last, count)) if *last == id => *count += 1,
-                    _ => ngrams.entries.push((id, 1)),
-                }
-            }
-            ngrams.ends[n - 1] = ngrams.entries.len();
-        }
-        ngrams
-    }
-
-    /// How many n-grams of length `n` have a number.
-    pub(crate) fn len(&self, n: usize) -> usize {
-        if n == 1 { self.words.len() } else { self.longer[n - 2].len() }
-    }
-
-    /// All n-grams of length `n` as words, by number.
-    pub(crate) fn spelled(&self, n: usize) -> Vec<Vec<&'text str>> {
-        let mut out = vec![Vec::new(); self.len(n)];
-        if n == 1 {
-            let mut words: Vec<_> = self.words.iter().collect();
-            words.sort_unstable_by_key(|(_, number)| **number);
-            for (slot, (word, _)) in out.iter_mut().zip(words) {
-                slot.push(*word);
-            }
-            return out;
-        }
-        let shorter = self.spelled(n - 1);
-        let words = self.spelled(1);
-        let mut entries: Vec<_> = self.longer[n - 2].iter().collect();
-        entries.sort_unstable_by_key(|(_, number)| **number);
-        for (slot, (key, _)) in out.iter_mut().zip(entries) {
-            slot.clone_from(&shorter[(key >> 32) as usize]);
-            slot.extend(&words[*key as u32 as usize]);
-        }
-        out
+            None
+        })
     }
 }
 
-fn number(length: usize) -> u32 {
-    u32::try_from(length).expect("captions of one corpus hold fewer than 2^32 different n-grams")
+/// A window without all but its first `n` words.
+pub(crate) fn cut(window: u128, n: usize) -> u128 {
+    window >> (WORD * (MAX_N - n))
+}
+
+/// Whether the caption did not end within these words.
+pub(crate) fn is_whole(key: u128) -> bool {
+    key as u32 != 0
+}
+
+/// The numbers of an n-gram's words, in order.
+pub(crate) fn words_of(key: u128, n: usize) -> impl Iterator<Item = u32> {
+    (0..n).rev().map(move |behind| (key >> (WORD * behind)) as u32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn counts(ngrams: &Ngrams, n: usize) -> Vec<(Vec<u32>, u32)> {
+        ngrams.of_length(n).map(|ngram| (words_of(ngram.key, n).collect(), ngram.count)).collect()
+    }
+
     #[test]
-    fn counts_and_spelling() {
-        let mut numbering = Numbering::default();
-        let words = numbering.words("a b a b".split(' '));
-        let ngrams = numbering.ngrams(&words);
-        assert_eq!(ngrams.of_length(1), [(0, 2), (1, 2)]);
-        assert_eq!(ngrams.of_length(2), [(0, 2), (1, 1)]);
-        assert_eq!(ngrams.of_length(3).len(), 2);
-        assert_eq!(ngrams.of_length(4), [(0, 1)]);
-        assert_eq!(numbering.spelled(2), [["a", "b"], ["b", "a"]]);
+    fn equal_ngrams_are_counted() {
+        let ngrams = Ngrams::new(&[1, 2, 1, 2]);
+        assert_eq!(counts(&ngrams, 1), [(vec![1], 2), (vec![2], 2)]);
+        assert_eq!(counts(&ngrams, 2), [(vec![1, 2], 2), (vec![2, 1], 1)]);
+        assert_eq!(counts(&ngrams, 3), [(vec![1, 2, 1], 1), (vec![2, 1, 2], 1)]);
+        assert_eq!(counts(&ngrams, 4), [(vec![1, 2, 1, 2], 1)]);
     }
 
     #[test]
     fn short_and_empty_captions() {
-        let mut numbering = Numbering::default();
-        let words = numbering.words("a b".split(' '));
-        let ngrams = numbering.ngrams(&words);
-        assert_eq!((ngrams.of_length(2).len(), ngrams.of_length(3).len(), ngrams.words()), (1, 0, 2));
-        let empty = numbering.ngrams(&[]);
-        assert!((1..=4).all(|n| empty.of_length(n).is_empty()));
+        let ngrams = Ngrams::new(&[7, u32::MAX]);
+        assert_eq!((counts(&ngrams, 2), ngrams.words()), (vec![(vec![7, u32::MAX], 1)], 2));
+        assert_eq!(ngrams.of_length(3).count() + ngrams.of_length(4).count(), 0);
+        assert!((1..=4).all(|n| Ngrams::new(&[]).of_length(n).next().is_none()));
     }
 }

@@ -3,13 +3,11 @@
 //! Paper: Rennie et al., arXiv:1612.00563. Captions are compared as they are: split at white space,
 //! without the Penn Treebank tokenizer, with `<eos>` behind each.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::{
-    DocumentFrequencies, END_OF_CAPTION,
-    cider::InverseFrequencies,
-    ngrams::{MAX_N, Ngrams, Numbering},
-};
+use super::{DocumentFrequencies, END_OF_CAPTION, cider::Weights, words::Words};
 
 /// Where document frequencies come from.
 #[derive(Debug, Clone, Copy)]
@@ -28,36 +26,24 @@ pub fn cider_d(
     references: &[Vec<String>],
     frequencies: Frequencies<'_>,
 ) -> Vec<f64> {
-    let mut numbering = Numbering::default();
-    let references: Vec<Vec<Ngrams>> = references
-        .iter()
-        .map(|captions| captions.iter().map(|caption| cook(&mut numbering, caption)).collect())
-        .collect();
-    let cooked: Vec<Ngrams> = candidates.iter().map(|(caption, _)| cook(&mut numbering, caption)).collect();
-    let sizes = std::array::from_fn(|n| numbering.len(n + 1));
+    let mut texts: Vec<&str> = candidates.iter().map(|(caption, _)| reward_text(caption)).collect();
+    let mut ranges: Vec<Range<usize>> = Vec::with_capacity(references.len());
+    for captions in references {
+        ranges.push(texts.len()..texts.len() + captions.len());
+        texts.extend(captions.iter().map(|caption| reward_text(caption)));
+    }
+    let words = Words::number(&texts, Some(END_OF_CAPTION));
+    let ranges: Vec<Range<usize>> = candidates.iter().map(|&(_, image)| ranges[image].clone()).collect();
     let weights = match frequencies {
-        Frequencies::Candidates => InverseFrequencies::of_corpus(
-            candidates.iter().map(|&(_, image)| references[image].as_slice()),
-            sizes,
-        ),
-        Frequencies::Given(given) => given_weights(given, &numbering),
+        Frequencies::Candidates => Weights::of_documents(&words.captions, &ranges),
+        Frequencies::Given(given) => Weights::given(&words, given),
     };
-    cooked
-        .par_iter()
-        .zip(candidates)
+    ranges
+        .into_par_iter()
+        .enumerate()
         .with_min_len(16)
-        .map(|(cooked, &(_, image))| weights.score(cooked, &references[image]).d)
+        .map(|(candidate, references)| weights.score(candidate, references).d)
         .collect()
-}
-
-/// The weights of all numbered n-grams after a file of frequencies.
-pub(super) fn given_weights(given: &DocumentFrequencies, numbering: &Numbering<'_>) -> InverseFrequencies {
-    let by_number: [Vec<f64>; MAX_N] = std::array::from_fn(|n| {
-        let spelled = numbering.spelled(n + 1);
-        let frequency = |words: Vec<&str>| given.frequency.get(&words.join(" ")).copied().unwrap_or_default();
-        spelled.into_iter().map(frequency).collect()
-    });
-    InverseFrequencies::given(given.documents, &by_number)
 }
 
 /// A caption as self-critical training counts and compares it: trimmed, without one final full stop,
@@ -70,11 +56,6 @@ pub fn reward_caption(caption: &str) -> String {
 pub(super) fn reward_text(caption: &str) -> &str {
     let text = caption.trim();
     text.strip_suffix('.').unwrap_or(text)
-}
-
-fn cook<'text>(numbering: &mut Numbering<'text>, caption: &'text str) -> Ngrams {
-    let words = numbering.words(reward_text(caption).split_whitespace().chain([END_OF_CAPTION]));
-    numbering.ngrams(&words)
 }
 
 #[cfg(test)]

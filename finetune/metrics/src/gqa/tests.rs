@@ -24,16 +24,11 @@ fn run(
     predictions: serde_json::Value,
     choices: Option<serde_json::Value>,
 ) -> Result<GqaScores, Error> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let write = |name: &str, value: serde_json::Value| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, value.to_string()).expect("writing");
-        path
+    let file = |name: &str, value: serde_json::Value| {
+        TextFile::from_bytes(name.as_ref(), value.to_string().into_bytes()).expect("JSON is UTF-8")
     };
-    let questions = write("q.json", questions);
-    let predictions = write("p.json", predictions);
-    let choices = choices.map(|choices| write("c.json", choices));
-    read_and_score(&questions, &predictions, choices.as_deref())
+    let choices = choices.map(|choices| file("c.json", choices));
+    score_files(&file("q.json", questions), &file("p.json", predictions), choices.as_ref())
 }
 
 fn predictions(pairs: &[(&str, &str)]) -> serde_json::Value {
@@ -65,12 +60,8 @@ fn every_score_on_four_questions() {
     assert!((got.distribution - 2.0 / 3.0 / 100.0).abs() < 1e-12, "{}", got.distribution);
     assert_eq!(got.per_length, [("4".to_owned(), got.accuracy)]);
     assert_eq!(got.per_steps, [("1".to_owned(), got.accuracy)]);
-    let counts = GqaCounts {
-        questions: 3,
-        surplus_predictions: 1,
-        doubled_predictions: 1,
-        entailed_without_prediction: 0,
-    };
+    let counts =
+        GqaCounts { questions: 3, surplus_predictions: 1, doubled_predictions: 1, ..GqaCounts::default() };
     assert_eq!(got.counts, counts);
 }
 
@@ -85,14 +76,43 @@ fn without_entailed_predictions_no_consistency() {
 }
 
 #[test]
+fn entailed_questions_may_be_in_another_file() {
+    let questions = serde_json::json!({"1": question("red", "query", "color", &["1", "4"], true)});
+    let got = run(questions, predictions(&[("1", "red"), ("4", "no")]), None).expect("scores");
+    assert_eq!((got.accuracy, got.consistency, got.counts.entailed_without_question), (100.0, None, 1));
+}
+
+#[test]
+fn what_is_no_text_equals_no_answer() {
+    let questions = serde_json::json!({
+        "1": question("3", "query", "count", &[], true),
+        "2": question("null", "query", "count", &[], true),
+        "3": question("red", "query", "color", &[], true),
+    });
+    let given = serde_json::json!([
+        {"questionId": 1, "prediction": 3}, {"questionId": "2", "prediction": null},
+        {"questionId": "3", "prediction": "red"},
+    ]);
+    let got = run(questions, given, None).expect("scores");
+    assert!((got.accuracy - 100.0 / 3.0).abs() < 1e-9);
+    assert_eq!(got.counts.predictions_not_text, 2);
+}
+
+#[test]
 fn bad_input_is_named() {
     let questions = serde_json::json!({"71": question("red", "query", "color", &[], true)});
-    for (given, part) in [
-        (predictions(&[]), "id 71"),
-        (serde_json::json!([{"questionId": "71", "prediction": 3}]), "71 is a number"),
-        (serde_json::json!({"71": "red"}), "a list of {questionId, prediction}"),
+    let unbalanced = serde_json::json!({"71": question("red", "query", "color", &[], false)});
+    let right = || predictions(&[("71", "red")]);
+    for (questions, given, choices, part) in [
+        (&questions, predictions(&[]), None, "p.json: no entry for id 71"),
+        (&questions, serde_json::json!([{"questionId": "71", "prediction": ["red"]}]), None, "71 is a list"),
+        (&questions, serde_json::json!([{"questionId": "71"}]), None, "71 is missing"),
+        (&questions, serde_json::json!({"71": "red"}), None, "a list of {questionId, prediction}"),
+        (&questions, right(), Some(serde_json::json!({})), "c.json: no entry for id 71"),
+        (&unbalanced, right(), None, "q.json: holds no balanced questions"),
+        (&serde_json::json!([]), right(), None, "q.json is not GQA questions"),
     ] {
-        let message = run(questions.clone(), given, None).expect_err(part).to_string();
+        let message = run(questions.clone(), given, choices).expect_err(part).to_string();
         assert!(message.contains(part), "{message}");
     }
 }

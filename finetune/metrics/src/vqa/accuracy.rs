@@ -3,62 +3,61 @@
 //! Paper: Antol et al., arXiv:1505.00468. For each annotator: `min(1, matches among the others / 3)`;
 //! the mean over annotators, then over questions, times 100.
 
-use std::path::Path;
+use std::borrow::Cow;
 
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
-use serde::Deserialize;
+use serde::Serialize;
 
 use super::{normalise, tidy};
 use crate::{
-    Error,
-    layouts::{self, Id, MaybeText},
-    table::{Mean, Table},
+    layouts::Id,
+    table::{Mean, Table, as_object},
 };
 
 /// One annotator's answer.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Answer {
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answer<'a> {
     /// The text.
-    pub answer: String,
+    pub answer: Cow<'a, str>,
     /// `yes`, `maybe` or `no`.
-    #[serde(default)]
-    pub answer_confidence: Option<String>,
+    pub confidence: Option<Cow<'a, str>>,
     /// Tells annotators apart.
-    #[serde(default)]
-    pub answer_id: Option<i64>,
+    pub id: Option<Id<'a>>,
 }
 
 /// What annotators said about one question.
-#[derive(Debug, Clone)]
-pub struct Annotation {
+#[derive(Debug, Clone, Default)]
+pub struct Annotation<'a> {
     /// The question's id.
-    pub question_id: String,
+    pub question_id: Id<'a>,
     /// Such as `how many`.
-    pub question_type: String,
+    pub question_type: Cow<'a, str>,
     /// `yes/no`, `number` or `other`.
-    pub answer_type: String,
-    /// Usually ten.
-    pub answers: Vec<Answer>,
+    pub answer_type: Cow<'a, str>,
+    /// Usually ten; at least one.
+    pub answers: Vec<Answer<'a>>,
 }
 
 /// Accuracies, unrounded, times 100.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct VqaScores {
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct VqaScores<'a> {
     /// Over all questions.
     pub overall: f64,
     /// By answer type, alphabetically.
+    #[serde(serialize_with = "as_object")]
     pub per_answer_type: Vec<(String, f64)>,
     /// By question type, alphabetically.
+    #[serde(serialize_with = "as_object")]
     pub per_question_type: Vec<(String, f64)>,
     /// By question, in the annotations' order.
-    pub per_question: Vec<(String, f64)>,
+    #[serde(serialize_with = "as_object")]
+    pub per_question: Vec<(Id<'a>, f64)>,
     /// What was odd about the files.
     pub counts: VqaCounts,
 }
 
 /// What was odd about the files, and treated as the official evaluator treats it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct VqaCounts {
     /// Questions scored.
     pub questions: usize,
@@ -66,195 +65,112 @@ pub struct VqaCounts {
     pub doubled_results: usize,
     /// Empty answers.
     pub empty_answers: usize,
-}
-
-#[derive(Deserialize)]
-struct AnnotationFile {
-    annotations: Vec<AnnotationEntry>,
-}
-
-#[derive(Deserialize)]
-struct AnnotationEntry {
-    question_id: Id,
-    question_type: String,
-    answer_type: String,
-    answers: Vec<Answer>,
-}
-
-#[derive(Deserialize)]
-struct QuestionFile {
-    questions: Vec<Question>,
-}
-
-#[derive(Deserialize)]
-struct Question {
-    question_id: Id,
-}
-
-#[derive(Deserialize)]
-struct ResultEntry {
-    question_id: Id,
-    #[serde(default)]
-    answer: MaybeText,
-}
-
-/// Reads the three official files and scores the results.
-///
-/// As in the official evaluator results must be for exactly the annotated questions.
-pub fn read_and_score(questions: &Path, annotations: &Path, results: &Path) -> Result<VqaScores, Error> {
-    let ((questions_file, annotation_file), result_entries) = rayon::join(
-        || {
-            rayon::join(
-                || {
-                    layouts::parse::<QuestionFile>(
-                        questions,
-                        "VQA questions ({questions: [...]})",
-                        &layouts::read(questions)?,
-                    )
-                },
-                || {
-                    layouts::parse::<AnnotationFile>(
-                        annotations,
-                        "VQA annotations ({annotations: [...]})",
-                        &layouts::read(annotations)?,
-                    )
-                },
-            )
-        },
-        || {
-            layouts::parse::<Vec<ResultEntry>>(
-                results,
-                "a list of {question_id, answer}",
-                &layouts::read(results)?,
-            )
-        },
-    );
-    let asked: FxHashMap<String, ()> =
-        questions_file?.questions.into_iter().map(|question| (question.question_id.0, ())).collect();
-    let annotated: Vec<Annotation> = annotation_file?
-        .annotations
-        .into_iter()
-        .map(|entry| Annotation {
-            question_id: entry.question_id.0,
-            question_type: entry.question_type,
-            answer_type: entry.answer_type,
-            answers: entry.answers,
-        })
-        .collect();
-    let mut seen = FxHashMap::default();
-    for annotation in &annotated {
-        let id = &annotation.question_id;
-        if !asked.contains_key(id) {
-            return Err(Error::SurplusId {
-                path: annotations.to_owned(),
-                id: id.clone(),
-                other: "the questions",
-            });
-        }
-        if seen.insert(id.as_str(), ()).is_some() {
-            return Err(Error::DoubledId { path: annotations.to_owned(), id: id.clone() });
-        }
-        if annotation.answers.is_empty() {
-            let hint = "an annotation needs answers";
-            return Err(Error::MissingId { path: annotations.to_owned(), id: id.clone(), hint });
-        }
-    }
-    let mut given: FxHashMap<String, String> = FxHashMap::default();
-    let mut counts = VqaCounts::default();
-    for entry in result_entries? {
-        let id = entry.question_id.0;
-        let answer = entry.answer.into_text(results, &id, "answer")?;
-        if !seen.contains_key(id.as_str()) {
-            return Err(Error::SurplusId { path: results.to_owned(), id, other: "the annotations" });
-        }
-        counts.empty_answers += usize::from(answer.trim().is_empty());
-        counts.doubled_results += usize::from(given.insert(id, answer).is_some());
-    }
-    if let Some(missing) = annotated.iter().find(|annotation| !given.contains_key(&annotation.question_id)) {
-        return Err(Error::MissingId {
-            path: results.to_owned(),
-            id: missing.question_id.clone(),
-            hint: "the evaluator wants an answer to every annotated question",
-        });
-    }
-    if annotated.is_empty() {
-        return Err(Error::Content {
-            path: annotations.to_owned(),
-            problem: "holds no annotations".to_owned(),
-        });
-    }
-    let pairs: Vec<(&Annotation, &str)> =
-        annotated.iter().map(|annotation| (annotation, given[&annotation.question_id].as_str())).collect();
-    let mut scores = score(&pairs);
-    scores.counts = VqaCounts { questions: pairs.len(), ..counts };
-    Ok(scores)
+    /// Annotated questions that the file of questions lacks; they are scored.
+    pub annotations_without_question: usize,
+    /// Questions without annotation; they are not scored.
+    pub questions_without_annotation: usize,
 }
 
 /// Scores answers to annotated questions.
-pub fn score(pairs: &[(&Annotation, &str)]) -> VqaScores {
-    let accuracies: Vec<f64> = pairs
+pub fn score<'a>(pairs: &[(&Annotation<'a>, &str)]) -> VqaScores<'a> {
+    let scored: Vec<Scored<'a>> = pairs
         .par_iter()
         .with_min_len(64)
-        .map(|(annotation, answer)| accuracy(&annotation.answers, answer))
+        .map(|(annotation, answer)| Scored {
+            question_id: annotation.question_id.clone(),
+            question_type: annotation.question_type.clone(),
+            answer_type: annotation.answer_type.clone(),
+            accuracy: accuracy(&annotation.answers, answer),
+        })
         .collect();
-    let mut overall = Mean::default();
-    let mut by_answer_type = Table::<String>::default();
-    let mut by_question_type = Table::<String>::default();
-    for ((annotation, _), &accuracy) in pairs.iter().zip(&accuracies) {
-        overall.add(accuracy);
-        by_answer_type.add(annotation.answer_type.as_str(), accuracy);
-        by_question_type.add(annotation.question_type.as_str(), accuracy);
-    }
-    let ids = pairs.iter().map(|(annotation, _)| annotation.question_id.clone());
-    VqaScores {
-        overall: overall.percent(),
-        per_answer_type: by_answer_type.percents(),
-        per_question_type: by_question_type.percents(),
-        per_question: ids.zip(accuracies.iter().map(|accuracy| accuracy * 100.0)).collect(),
-        counts: VqaCounts { questions: pairs.len(), ..VqaCounts::default() },
+    VqaScores::of(scored)
+}
+
+/// A question and the accuracy of its answer, from 0 to 1.
+#[derive(Debug)]
+pub(super) struct Scored<'a> {
+    pub(super) question_id: Id<'a>,
+    pub(super) question_type: Cow<'a, str>,
+    pub(super) answer_type: Cow<'a, str>,
+    pub(super) accuracy: f64,
+}
+
+impl<'a> VqaScores<'a> {
+    pub(super) fn of(questions: Vec<Scored<'a>>) -> Self {
+        let mut overall = Mean::default();
+        let mut by_answer_type = Table::<&str>::default();
+        let mut by_question_type = Table::<&str>::default();
+        for question in &questions {
+            overall.add(question.accuracy);
+            by_answer_type.add(&question.answer_type, question.accuracy);
+            by_question_type.add(&question.question_type, question.accuracy);
+        }
+        Self {
+            overall: overall.percent(),
+            per_answer_type: by_answer_type.percents(),
+            per_question_type: by_question_type.percents(),
+            counts: VqaCounts { questions: questions.len(), ..VqaCounts::default() },
+            per_question: questions
+                .into_iter()
+                .map(|question| (question.question_id, question.accuracy * 100.0))
+                .collect(),
+        }
     }
 }
 
 /// The accuracy of one answer, from 0 to 1.
-fn accuracy(annotators: &[Answer], answer: &str) -> f64 {
-    let mut answer = tidy(answer);
-    let mut annotators: Vec<Answer> =
-        annotators.iter().map(|one| Answer { answer: tidy(&one.answer), ..one.clone() }).collect();
-    let agree = annotators.windows(2).all(|two| two[0].answer == two[1].answer);
-    if !agree {
-        answer = normalise(&answer);
-        for annotator in &mut annotators {
-            annotator.answer = normalise(&annotator.answer);
-        }
-    }
+pub(super) fn accuracy(annotators: &[Answer<'_>], answer: &str) -> f64 {
+    let answer = tidy(answer);
+    let texts: Vec<Cow<'_, str>> = annotators.iter().map(|annotator| tidy(&annotator.answer)).collect();
+    let matching = matching(&texts, &answer);
+    let all = matching.iter().filter(|matches| **matches).count();
     let total: f64 = annotators
         .iter()
-        .map(|left_out| {
-            // The evaluator leaves out whatever equals the annotator's whole record.
-            let matches =
-                annotators.iter().filter(|other| *other != left_out && other.answer == answer).count();
-            (matches as f64 / 3.0).min(1.0)
+        .zip(&matching)
+        .map(|(left_out, matches)| {
+            // The evaluator leaves out whatever equals the annotator's whole record. Records that match
+            // have the same text by now.
+            let equal = |(other, matches): &(&Answer<'_>, &bool)| {
+                **matches && other.id == left_out.id && other.confidence == left_out.confidence
+            };
+            let equal = if *matches { annotators.iter().zip(&matching).filter(equal).count() } else { 0 };
+            ((all - equal) as f64 / 3.0).min(1.0)
         })
         .sum();
     total / annotators.len() as f64
+}
+
+/// Which of the annotators' texts equal the answer, normalised where annotators differ.
+fn matching(texts: &[Cow<'_, str>], answer: &str) -> Vec<bool> {
+    if texts.windows(2).all(|two| two[0] == two[1]) {
+        return texts.iter().map(|text| text == answer).collect();
+    }
+    let answer = normalise(answer);
+    let mut matching: Vec<bool> = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        // Annotators repeat each other.
+        let earlier = texts[..index].iter().position(|earlier| earlier == text);
+        matching.push(earlier.map_or_else(|| normalise(text) == answer, |earlier| matching[earlier]));
+    }
+    matching
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answers(texts: &[&str]) -> Vec<Answer> {
-        let of = |(id, text): (usize, &&str)| Answer {
-            answer: (*text).to_owned(),
-            answer_confidence: None,
-            answer_id: Some(id as i64),
+    fn answers(texts: &[&'static str]) -> Vec<Answer<'static>> {
+        let of = |(id, text): (i64, &&'static str)| Answer {
+            answer: (*text).into(),
+            confidence: None,
+            id: Some(id.into()),
         };
-        texts.iter().enumerate().map(of).collect()
+        (1..).zip(texts).map(of).collect()
     }
 
     #[test]
     fn leave_one_out() {
-        let mut ten = vec!["no"; 10];
+        let mut ten = ["no"; 10];
         for (yes, wanted) in [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0)] {
             ten[..yes].fill("yes");
             let got = accuracy(&answers(&ten), "Yes");
@@ -272,13 +188,24 @@ mod tests {
     }
 
     #[test]
+    fn fewer_and_more_than_ten_answers() {
+        assert_eq!(accuracy(&answers(&["red"]), "red"), 0.0, "nobody else is there");
+        let got = accuracy(&answers(&["red", "red", "blue"]), "red");
+        assert!((got - (1.0 + 1.0 + 2.0) / 9.0).abs() < 1e-12, "{got}");
+        assert_eq!(accuracy(&answers(&["red"; 12]), "red"), 1.0);
+    }
+
+    #[test]
     fn equal_records_are_left_out_together() {
         let mut same = answers(&["yes", "yes", "no"]);
-        same.iter_mut().for_each(|answer| answer.answer_id = None);
+        same.iter_mut().for_each(|answer| answer.id = None);
         let got = accuracy(&same, "yes");
         assert!(
             (got - (2.0 / 3.0) / 3.0).abs() < 1e-12,
             "only the one who said no sees the other two: {got}"
         );
+        same[1].confidence = Some("maybe".into());
+        let got = accuracy(&same, "yes");
+        assert!((got - (1.0 + 1.0 + 2.0) / 9.0).abs() < 1e-12, "{got}");
     }
 }

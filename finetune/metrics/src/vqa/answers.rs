@@ -5,7 +5,10 @@ use std::path::Path;
 use rustc_hash::FxHashMap;
 use torch_files::Value;
 
-use crate::{Error, layouts};
+use crate::{
+    Error,
+    layouts::{self, Pairs, TextFile},
+};
 
 /// The answers that a classifier can give, by number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,9 +42,14 @@ impl AnswerVocabulary {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = layouts::read(path)?;
         let pairs = match layouts::first_byte(&bytes) {
-            Some(b'[') => return Ok(Self::new(layouts::parse(path, "a list of answers", &bytes)?)),
+            Some(b'[') => {
+                let file = TextFile::from_bytes(path, bytes)?;
+                return Ok(Self::new(file.parse("a list of answers")?));
+            }
             Some(b'{') => {
-                layouts::parse::<layouts::indexed::Pairs<usize>>(path, "a map of answer to number", &bytes)?.0
+                TextFile::from_bytes(path, bytes)?
+                    .parse::<Pairs<String, usize>>("a map of answer to number")?
+                    .0
             }
             _ => {
                 let value = torch_files::load_pickle(path, &torch_files::Limits::default())?;

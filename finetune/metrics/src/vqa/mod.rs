@@ -2,8 +2,10 @@
 
 mod accuracy;
 mod answers;
+mod files;
 mod normalise;
 
-pub use accuracy::{Annotation, Answer, VqaCounts, VqaScores, read_and_score, score};
+pub use accuracy::{Annotation, Answer, VqaCounts, VqaScores, score};
 pub use answers::{AnswerVocabulary, soft_targets};
+pub use files::score_files;
 pub use normalise::{normalise, tidy};

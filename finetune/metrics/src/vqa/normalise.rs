@@ -1,14 +1,28 @@
 //! Answers in the form in which the VQA evaluator compares them.
 
+use std::{borrow::Cow, sync::LazyLock};
+
+use rustc_hash::FxHashMap;
+
+use crate::white_space::is_space;
+
 /// Newlines and tabs become spaces, and the ends are trimmed. Applied to every answer.
-pub fn tidy(answer: &str) -> String {
-    answer.replace(['\n', '\t'], " ").trim().to_owned()
+pub fn tidy(answer: &str) -> Cow<'_, str> {
+    if answer.contains(['\n', '\t']) {
+        return answer.replace(['\n', '\t'], " ").trim_matches(is_space).to_owned().into();
+    }
+    answer.trim_matches(is_space).into()
 }
 
 /// Punctuation, numbers, articles and contractions normalised. Applied (after [`tidy`]) only where the
 /// annotators do not all agree.
-pub fn normalise(answer: &str) -> String {
-    words(&punctuation(answer))
+pub fn normalise(answer: &str) -> Cow<'_, str> {
+    // Nearly all answers are words in lower case, which only the word lists can change.
+    if answer.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b' ') {
+        let is_kept = |word: &str| !word.is_empty() && respelled(word) == Some(word);
+        return if answer.split(' ').all(is_kept) { answer.into() } else { words(answer).into() };
+    }
+    words(&punctuation(answer).to_lowercase()).into()
 }
 
 const MARKS: [char; 21] = [
@@ -18,9 +32,6 @@ const MARKS: [char; 21] = [
 /// A mark that stands next to a space somewhere is deleted everywhere, another becomes a space; one
 /// comma between digits makes all marks be deleted. Then full stops go that no digit follows.
 fn punctuation(answer: &str) -> String {
-    if answer.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ') {
-        return answer.to_owned();
-    }
     let characters: Vec<char> = answer.chars().collect();
     let number_with_comma =
         characters.windows(3).any(|three| is_digit(three[0]) && three[1] == ',' && is_digit(three[2]));
@@ -50,31 +61,35 @@ fn punctuation(answer: &str) -> String {
     without_stops
 }
 
-fn words(answer: &str) -> String {
-    let lower = answer.to_lowercase();
-    let mut out = String::with_capacity(lower.len());
-    for word in lower.split_whitespace() {
-        let word = match word {
-            "none" | "zero" => "0",
-            "one" => "1",
-            "two" => "2",
-            "three" => "3",
-            "four" => "4",
-            "five" => "5",
-            "six" => "6",
-            "seven" => "7",
-            "eight" => "8",
-            "nine" => "9",
-            "ten" => "10",
-            "a" | "an" | "the" => continue,
-            other => other,
-        };
+fn words(lower_case: &str) -> String {
+    let mut out = String::with_capacity(lower_case.len());
+    let words = lower_case.split(is_space).filter(|word| !word.is_empty());
+    for word in words.filter_map(respelled) {
         if !out.is_empty() {
             out.push(' ');
         }
-        out.push_str(contraction(word).unwrap_or(word));
+        out.push_str(word);
     }
     out
+}
+
+/// A word as it is compared; articles are dropped.
+fn respelled(word: &str) -> Option<&str> {
+    Some(match word {
+        "none" | "zero" => "0",
+        "one" => "1",
+        "two" => "2",
+        "three" => "3",
+        "four" => "4",
+        "five" => "5",
+        "six" => "6",
+        "seven" => "7",
+        "eight" => "8",
+        "nine" => "9",
+        "ten" => "10",
+        "a" | "an" | "the" => return None,
+        other => contraction(other).unwrap_or(other),
+    })
 }
 
 /// Spellings that get an apostrophe when exactly one of theirs is missing. The list is the official
@@ -176,9 +191,8 @@ const CONTRACTIONS: &[&str] = &[
 ];
 
 fn contraction(word: &str) -> Option<&'static str> {
-    use std::{collections::HashMap, sync::LazyLock};
-    static TABLE: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
-        let mut table = HashMap::new();
+    static TABLE: LazyLock<FxHashMap<String, &'static str>> = LazyLock::new(|| {
+        let mut table = FxHashMap::default();
         for spelling in CONTRACTIONS {
             for (position, _) in spelling.match_indices('\'') {
                 let mut without = (*spelling).to_owned();
@@ -194,16 +208,8 @@ fn contraction(word: &str) -> Option<&'static str> {
 
 /// Decimal digits of any script, as Python's `\d` has them.
 fn is_digit(character: char) -> bool {
-    character.is_ascii_digit()
-        || (!character.is_ascii()
-            && character.is_numeric()
-            && character.to_digit(10).is_none()
-            && decimal(character))
-}
-
-fn decimal(character: char) -> bool {
-    // Every run of ten decimal digits in Unicode that answers could hold: Arabic, Indic, full-width.
-    matches!(character, '٠'..='٩' | '۰'..='۹' | '०'..='९' | '০'..='৯' | '０'..='９')
+    // Of the scripts that answers could hold: Arabic, Persian, Devanagari, Bengali, full-width.
+    matches!(character, '0'..='9' | '٠'..='٩' | '۰'..='۹' | '०'..='९' | '০'..='৯' | '０'..='９')
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Meteor {
     }
 
     /// Scores tokenized pairs.
-    pub fn score(&self, pairs: &[Pair]) -> Result<MeteorScores, Error> {
+    pub fn score(&self, pairs: &[Pair<'_>]) -> Result<MeteorScores, Error> {
         let prefixes = self.data.prefixes.as_deref().map(Prefixes::parse).unwrap_or_default();
         let cut: Vec<(Vec<String>, Vec<Vec<String>>)> = pairs
             .par_iter()

@@ -2,12 +2,9 @@ use std::io::Write;
 
 use super::*;
 
-fn pair(candidate: &str, references: &[&str]) -> Pair {
-    Pair {
-        id: "1".to_owned(),
-        references: references.iter().map(|&text| text.to_owned()).collect(),
-        candidate: candidate.to_owned(),
-    }
+fn pair<'a>(candidate: &'a str, references: &[&'a str]) -> Pair<'a> {
+    let references = references.iter().map(|&text| text.into()).collect();
+    Pair { references, candidate: candidate.into(), ..Pair::default() }
 }
 
 /// A folder in METEOR's layout, with a word or two in every list.

@@ -1,4 +1,5 @@
-//! Longest match over the rules, by a lazily built automaton.
+//! Longest match over the rules, by a lazily built automaton. Nearly all of a caption never reaches it:
+//! `plain.rs` knows words, spaces, commas and full stops.
 
 use std::sync::LazyLock;
 
@@ -9,7 +10,10 @@ use regex_automata::{
     util::{pool::Pool, start, syntax},
 };
 
-use super::rules::{Action, LookAhead, Rule, rules};
+use super::{
+    plain,
+    rules::{Action, LookAhead, Rule, rules},
+};
 
 /// A token: where it stands among the symbols, and what to do with it.
 #[derive(Clone, Copy, Debug)]
@@ -19,18 +23,30 @@ pub(super) struct Lexeme {
     pub(super) action: Action,
 }
 
-/// Calls `found` for every lexeme that starts in the first `own` of `symbols`, in order. The symbols
-/// behind are there to be looked at.
+/// Calls `found` for every lexeme that starts in the first `own` of `symbols`, in order, but for some that
+/// become nothing. The symbols behind are there to be looked at.
 pub(super) fn lex(symbols: &[u8], own: usize, mut found: impl FnMut(Lexeme)) {
-    let lexer = &*LEXER;
-    let mut cache = lexer.caches.get();
     let mut position = 0;
     while position < own {
-        let (rule, end) = lexer.longest(&mut cache, symbols, position);
-        let end = token_end(lexer.look_ahead[rule], &symbols[position..end]) + position;
-        found(Lexeme { start: position, end, action: lexer.actions[rule] });
-        position = end;
+        if let Some(end) = plain::nothing(symbols, position) {
+            position = end;
+        } else if let Some(end) = plain::word(symbols, position) {
+            found(Lexeme { start: position, end, action: Action::Word });
+            position = end;
+        } else {
+            let lexeme = by_rules(symbols, position);
+            position = lexeme.end;
+            found(lexeme);
+        }
     }
+}
+
+/// The lexeme at `position`, by the rules alone.
+pub(super) fn by_rules(symbols: &[u8], position: usize) -> Lexeme {
+    let lexer = &*LEXER;
+    let (rule, end) = lexer.longest(&mut lexer.caches.get(), symbols, position);
+    let end = token_end(lexer.look_ahead[rule], &symbols[position..end]) + position;
+    Lexeme { start: position, end, action: lexer.actions[rule] }
 }
 
 struct Lexer {

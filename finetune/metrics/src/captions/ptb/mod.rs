@@ -3,6 +3,7 @@
 
 mod alphabet;
 mod lexer;
+mod plain;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,11 @@ const LOOK_AHEAD: usize = 16;
 
 fn tokenize_before<S: AsRef<str>>(caption: &str, following: &[S]) -> String {
     let mut text = String::with_capacity(caption.len() + 2 * LOOK_AHEAD);
-    text.extend(caption.chars().map(|character| if character == '\n' { ' ' } else { character }));
+    if caption.contains('\n') {
+        text.extend(caption.chars().map(|character| if character == '\n' { ' ' } else { character }));
+    } else {
+        text.push_str(caption);
+    }
     let own = text.len();
     for next in following {
         let next = next.as_ref();
@@ -56,6 +61,15 @@ fn tokenize_before<S: AsRef<str>>(caption: &str, following: &[S]) -> String {
     let mut out = String::with_capacity(caption.len() + 8);
     let mut token = String::new();
     let mut emit = |piece: &str, action: Action| {
+        if action == Action::Word {
+            if !out.is_empty() {
+                out.push(' ');
+            }
+            let start = out.len();
+            out.push_str(piece);
+            out[start..].make_ascii_lowercase();
+            return;
+        }
         token.clear();
         write_token(&mut token, piece, action);
         if token.is_ascii() {
@@ -94,7 +108,7 @@ fn tokenize_before<S: AsRef<str>>(caption: &str, following: &[S]) -> String {
 fn write_token(out: &mut String, text: &str, action: Action) {
     match action {
         Action::Skip => {}
-        Action::Keep => out.push_str(text),
+        Action::Keep | Action::Word => out.push_str(text),
         Action::Fixed(replacement) => out.push_str(replacement),
         Action::DropSoftHyphens => {
             out.extend(text.chars().filter(|&character| character != '\u{AD}'));

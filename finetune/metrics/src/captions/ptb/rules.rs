@@ -18,6 +18,8 @@ pub(super) enum Action {
     Skip,
     /// The text itself.
     Keep,
+    /// The text itself, which is a word of ASCII letters.
+    Word,
     /// The text without soft hyphens (U+00AD).
     DropSoftHyphens,
     /// Spaces become no-break spaces, round brackets their names.
@@ -71,19 +73,43 @@ const AMPERSAND: &str = r"(?:&|(?i:&amp;))";
 
 const MONTHS: &str = "jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec";
 const DAYS: &str = "mon|tue|tues|wed|thu|thurs|fri";
-const STATES: &str = "ala|ariz|calif|colo|conn|ct|dak|fla|ga|ind|kans?|ky|md|mich|minn|mo|mont|neb|nev|okla|penn|tenn|va|vt|wisc?|wyo";
+const STATES: &str = "ala|ariz|calif|colo|conn|ct|dak|fla|ga|ind|kan|kans|ky|md|mich|minn|mo|mont|neb|nev|okla|penn|tenn|va|vt|wis|wisc|wyo";
 // States that are words, or parts of names, when written small: the first letter must be a capital.
 const CAPITAL_STATES: &str =
     "A(?i:z|rk)|D(?i:el)|I(?i:ll)|L(?i:a)|M(?i:ass|iss)|O(?i:re)|P(?i:a)|T(?i:ex)|W(?i:ash)";
-const COMPANIES: &str = "inc|cos?|corp|ltd|plc|rt|bancorp|bhd|assn|univ|intl|sys";
+const COMPANIES: &str = "inc|co|cos|corp|ltd|plc|rt|bancorp|bhd|assn|univ|intl|sys";
 const COMPANIES_INSIDE: &str = "invt|elec|natl|dept|blvd|rd|ave";
 const MEASURES: &str = "tel|est|ext|sq";
-const TITLES_BEHIND: &str = r"jr|sr|bros|(?:ed|ph)\.d|blvd|rd|esq";
-const TITLES: &str = "mr|mrs|ms|drs?|profs?|sens?|reps?|attys?|lt|col|gen|messrs|govs?|adm|rev|maj|sgt|cpl|pvt|capt|ste?|ave|pres|lieut|rt|hon|brig|co?mdr|pfc|spc|supts?|det|mt|ft|adj|adv|asst|assoc|ens|insp|mlle|mme|msgr|sfc";
-const BEFORE_NUMBERS: &str = "ca|figs?|prop|nos?|arts?|bldg|pp|op";
+const TITLES_BEHIND: &str = "jr|sr|bros|blvd|rd|esq";
+const TITLES: &str = "mr|mrs|ms|dr|drs|prof|profs|sen|sens|rep|reps|atty|attys|lt|col|gen|messrs|gov|govs|adm|rev|maj|sgt|cpl|pvt|capt|st|ste|ave|pres|lieut|rt|hon|brig|cmdr|comdr|pfc|spc|supt|supts|det|mt|ft|adj|adv|asst|assoc|ens|insp|mlle|mme|msgr|sfc";
+const OTHERS: &str = "etc|al|seq|bldg";
+const OTHERS_INSIDE: &str = "vs|v|alex|wm|jos|cie|cf|treas|ph";
+const BEFORE_NUMBERS: &str = "ca|fig|figs|prop|no|nos|art|arts|bldg|pp|op";
 // A capital first letter; the rest in any case.
 const SENTENCE_STARTS: &str = r"A(?i:bout|ccording|dditionally|fter|n|s|t|)|B(?i:ut)|E(?i:arlier)|H(?i:e|er|ere|owever)|I(?i:f|n|t)|L(?i:ast)|M(?i:any|ore|r\.|s\.)|N(?i:ow)|O(?i:nce|ne|ther|ur)|S(?i:he|ince|o|ome|uch)|T(?i:hat|he|hen|here|hese|hey|his)|W(?i:e|hen|hile|hat)|Y(?i:et|ou)";
 const FILE_ENDINGS: &str = "bat|bmp|c|class|cgi|cpp|dll|doc|docx|exe|gif|gz|h|htm|html|jar|java|jpeg|jpg|mov|mp3|pdf|php|pl|png|ppt|py|sql|tar|txt|wav|x|xml|zip";
+
+/// Every word, in lower case, that a rule takes together with the full stop behind it; some only where it is
+/// spelled with a capital, or stands before a number.
+pub(super) fn abbreviations() -> impl Iterator<Item = &'static str> {
+    const FROM_PATTERNS: &str =
+        "az|ark|del|ill|la|mass|miss|ore|pa|tex|wash|mfg|mtg|pte|ptes|pty|ptys|ppte|pptes|ppty|pptys";
+    let lists = [
+        MONTHS,
+        DAYS,
+        STATES,
+        COMPANIES,
+        COMPANIES_INSIDE,
+        MEASURES,
+        TITLES,
+        TITLES_BEHIND,
+        OTHERS,
+        OTHERS_INSIDE,
+        BEFORE_NUMBERS,
+        FROM_PATTERNS,
+    ];
+    lists.into_iter().flat_map(|list| list.split('|'))
+}
 
 /// All rules, those first that win among equally long matches.
 pub(super) fn rules() -> Vec<Rule> {
@@ -103,11 +129,13 @@ pub(super) fn rules() -> Vec<Rule> {
     let initials = format!("(?:[A-Za-z]|{dotted})");
     let before_small = format!(
         r"(?:{}|(?i:pp?t)[ye](?i:s?)|{CAPITAL_STATES})\.",
-        any_case(&[MONTHS, DAYS, STATES, COMPANIES, MEASURES, TITLES_BEHIND, "etc|al|seq|bldg"].join("|"))
+        any_case(
+            &[MONTHS, DAYS, STATES, COMPANIES, MEASURES, TITLES_BEHIND, r"(?:ed|ph)\.d", OTHERS].join("|")
+        )
     );
     let before_capital = format!(
         r"(?:{}|M(?i:iss)|(?i:m)[ft](?i:g)|{initials})",
-        any_case(&[TITLES, r"vs|v|alex|wm|jos|cie|a\.k\.a|cf|treas|ph", COMPANIES_INSIDE].join("|"))
+        any_case(&[TITLES, OTHERS_INSIDE, r"a\.k\.a", COMPANIES_INSIDE].join("|"))
     );
     let tag = r#"<(?:[!?][A-Za-z-][^>\r\n]*|/?[A-Za-z][A-Za-z0-9:.-]*(?: +(?:[A-Za-z][A-Za-z0-9_:.-]*(?: *= *['"][^\r\n'"]*['"])?|['"][^\r\n'"]*['"]| */))* */? *)>"#;
     let file_letter = format!("(?:{word_letter}|{DIGIT})");

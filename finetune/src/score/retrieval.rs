@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use finetune_metrics::retrieval::{Recall, ScoreMatrix, recall};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::Error;
+use super::{Error, Form};
 
 /// Scores of every picture against every caption.
 #[derive(Debug)]
@@ -16,9 +16,22 @@ pub struct Retrieval {
     pub captions_per_image: usize,
 }
 
+#[derive(Serialize)]
+struct Report {
+    i2t: Recall,
+    t2i: Recall,
+    counts: Counts,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    images: usize,
+    captions: usize,
+}
+
 impl Retrieval {
     /// `i2t` and `t2i` with R@1, R@5, R@10 as fractions.
-    pub fn run(&self) -> Result<Value, Error> {
+    pub fn run(&self, form: Form) -> Result<String, Error> {
         let matrix = ScoreMatrix::read(&self.scores)?;
         let (to_captions, to_pictures) =
             matrix.ranks(self.captions_per_image).ok_or_else(|| Error::Shape {
@@ -27,14 +40,10 @@ impl Retrieval {
                 columns: matrix.columns(),
                 captions_per_image: self.captions_per_image,
             })?;
-        Ok(json!({
-            "i2t": object(recall(&to_captions)),
-            "t2i": object(recall(&to_pictures)),
-            "counts": { "images": matrix.rows(), "captions": matrix.columns() },
+        Ok(form.write(&Report {
+            i2t: recall(&to_captions),
+            t2i: recall(&to_pictures),
+            counts: Counts { images: matrix.rows(), captions: matrix.columns() },
         }))
     }
-}
-
-fn object(recall: Recall) -> Value {
-    json!({ "R@1": recall.at_1, "R@5": recall.at_5, "R@10": recall.at_10 })
 }

@@ -1,8 +1,30 @@
+//! Results as text.
+
 use std::fmt::Write;
 
+use serde::Serialize;
 use serde_json::Value;
 
-/// The numbers of a result as aligned lines, without those of single images or questions.
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON object with everything.
+    Json,
+    /// Aligned lines, without those of single images or questions.
+    Table,
+}
+
+impl Form {
+    pub(super) fn write(self, result: &impl Serialize) -> String {
+        const REASON: &str = "the keys of a result are texts, and writing to memory does not fail";
+        match self {
+            Self::Json => serde_json::to_string(result).expect(REASON),
+            Self::Table => as_table(&serde_json::to_value(result).expect(REASON)).trim_end().to_owned(),
+        }
+    }
+}
+
+/// A result as aligned lines, without those of single images or questions.
 pub fn as_table(result: &Value) -> String {
     let mut lines = Vec::new();
     collect(&mut Vec::new(), result, &mut lines);
