@@ -66,7 +66,10 @@ fn captioning() {
         [&"captioning", &"--references", &references, &"--candidates", &candidates, &"--json"];
     let got = object(&finetune(&base));
     assert_eq!(got["bleu_stats"]["testlen"], 10);
-    assert_eq!(got["counts"], json!({"images_without_candidate": 1, "candidates_without_words": 0}));
+    let counts = json!({
+        "images_without_candidate": 1, "captions_of_unlisted_images": 0, "candidates_without_words": 0,
+    });
+    assert_eq!(got["counts"], counts);
     assert_eq!(got["per_image"]["2"]["ROUGE_L"], 1.0);
     assert!((got["per_image"]["2"]["CIDEr"].as_f64().expect("a number") - 10.0).abs() < 1e-9);
     let keys: Vec<&String> = got["corpus"].as_object().expect("scores").keys().collect();
@@ -98,7 +101,7 @@ fn captioning_with_given_frequencies() {
         &"--eos",
         &"--json",
     ]));
-    assert_eq!(counted["images"], 3.0);
+    assert_eq!(counted["images"], 3);
     let got = object(&finetune(&[
         &"captioning",
         &"--references",
@@ -150,7 +153,9 @@ fn bad_captions() {
     let empty = folder.write("empty.json", json!([{"image_id": 1, "caption": " . "}]));
     let got =
         object(&finetune(&[&"captioning", &"--references", &references, &"--candidates", &empty, &"--json"]));
-    assert_eq!(got["counts"], json!({"images_without_candidate": 2, "candidates_without_words": 1}));
+    assert_eq!(got["counts"]["images_without_candidate"], 2);
+    assert_eq!(got["counts"]["candidates_without_words"], 1);
+    assert_eq!((&got["corpus"]["ROUGE_L"], &got["corpus"]["CIDEr"]), (&json!(0.0), &json!(0.0)));
 }
 
 #[test]
@@ -206,9 +211,14 @@ fn vqa() {
         object(&run(json!([{"question_id": 1, "answer": "the two!"}, {"question_id": 2, "answer": "Yes"}])));
     assert!((got["overall"].as_f64().expect("a number") - 45.0).abs() < 1e-9, "{got}");
     assert_eq!(got["per_answer_type"]["yes/no"], 0.0);
+    assert!((got["per_question"]["1"].as_f64().expect("a number") - 90.0).abs() < 1e-9, "{got}");
+    assert_eq!(got["counts"]["questions"], 2);
     for (results, part) in [
         (json!([{"question_id": 1, "answer": "a"}]), "no entry for id 2"),
-        (json!([{"question_id": 3, "answer": "a"}]), "id 3 is not in the annotations"),
+        (
+            json!([{"question_id": 1, "answer": "a"}, {"question_id": 2, "answer": "a"}, {"question_id": 3, "answer": "a"}]),
+            "id 3 is not in the annotations",
+        ),
         (json!([{"question_id": 1, "answer": null}]), "id 1 is null"),
     ] {
         fails(&run(results), 3, part);
@@ -242,4 +252,70 @@ fn gqa_nlvr2_retrieval() {
     let got = object(&run("2"));
     assert_eq!((&got["i2t"]["R@1"], &got["t2i"]["R@1"]), (&json!(0.5), &json!(0.75)));
     fails(&run("5"), 3, "it needs 10");
+}
+
+/// The folder of reference cases: `OSCAR_REFERENCE_DATA`, or `../shared/data` beside the checkout.
+fn reference_data() -> Option<PathBuf> {
+    let named = std::env::var_os("OSCAR_REFERENCE_DATA").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: no reference data");
+    None
+}
+
+fn close(got: &Value, wanted: &Value, tolerance: f64, what: &str) {
+    match (got, wanted) {
+        (Value::Object(got), Value::Object(wanted)) => {
+            for (key, wanted) in wanted {
+                close(&got[key], wanted, tolerance, &format!("{what} / {key}"));
+            }
+        }
+        (Value::Array(got), Value::Array(wanted)) => assert_eq!(got, wanted, "{what}"),
+        _ => {
+            let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{what} is {value}"));
+            assert!((number(got) - number(wanted)).abs() <= tolerance, "{what}: {got}, not {wanted}");
+        }
+    }
+}
+
+#[test]
+fn captioning_gives_the_references_values_from_text_and_from_tokens() {
+    let Some(data) = reference_data() else { return };
+    let captioning = data.join("captioning");
+    let read = |name: &str| -> Value {
+        let path = captioning.join("expected").join(name);
+        serde_json::from_slice(&std::fs::read(path).expect("reading")).expect("JSON")
+    };
+    let mut wanted = read("fakecap1000.json");
+    wanted["corpus"].as_object_mut().expect("scores").remove("METEOR");
+    let images = wanted["per_image"].as_object_mut().expect("images");
+    images.values_mut().for_each(|image| drop(image.as_object_mut().expect("scores").remove("METEOR")));
+
+    let tokens = captioning.join("expected/fakecap1000.tokens.json");
+    let folder = Folder::new();
+    let entries: Vec<Value> = read("fakecap1000.tokens.json")["cands"]
+        .as_object()
+        .expect("candidates by id")
+        .iter()
+        .map(|(id, text)| json!({"image_id": id, "caption": text}))
+        .collect();
+    let candidates = folder.write("tokens.json", Value::from(entries));
+    let from_text: [&dyn AsRef<Path>; 6] = [
+        &"captioning",
+        &"--json",
+        &"--references",
+        &captioning.join("fakecap1000_spice_input_refs.json"),
+        &"--candidates",
+        &captioning.join("fakecap1000_results.json"),
+    ];
+    let from_tokens: [&dyn AsRef<Path>; 7] =
+        [&"captioning", &"--json", &"--tokenized", &"--references", &tokens, &"--candidates", &candidates];
+    for arguments in [&from_text[..], &from_tokens[..]] {
+        let got = object(&finetune(arguments));
+        for (part, tolerance) in [("bleu_stats", 0.0), ("corpus", 1e-9), ("per_image", 1e-8)] {
+            close(&got[part], &wanted[part], tolerance, part);
+        }
+    }
 }
