@@ -111,12 +111,32 @@ pub(crate) enum Text<'a> {
 impl<'a> Text<'a> {
     /// The text, or an error that names the id.
     pub(crate) fn of(self, file: &TextFile, id: &Id<'_>, field: &'static str) -> Result<Cow<'a, str>, Error> {
+        match self {
+            Self::Some(text) => Ok(text),
+            other => Err(other.missed(file, id, field)),
+        }
+    }
+
+    /// An error that names the id, if this is no text.
+    pub(crate) fn check(&self, file: &TextFile, id: &Id<'_>, field: &'static str) -> Result<(), Error> {
+        self.as_option().map(drop).ok_or_else(|| self.missed(file, id, field))
+    }
+
+    fn missed(&self, file: &TextFile, id: &Id<'_>, field: &'static str) -> Error {
         let found = match self {
-            Self::Some(text) => return Ok(text),
+            Self::Some(_) => "a text",
             Self::Other(found) => found,
             Self::Absent => "missing",
         };
-        Err(Error::NotText { path: file.path.clone(), id: id.to_string(), field, found })
+        Error::NotText { path: file.path.clone(), id: id.to_string(), field, found }
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn as_option(&self) -> Option<&str> {
+        match self {
+            Self::Some(text) => Some(text),
+            Self::Other(_) | Self::Absent => None,
+        }
     }
 
     /// The text, if it is one.

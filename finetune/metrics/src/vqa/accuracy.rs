@@ -80,7 +80,7 @@ pub fn score<'a>(pairs: &[(&Annotation<'a>, &str)]) -> VqaScores<'a> {
             question_id: annotation.question_id.clone(),
             question_type: annotation.question_type.clone(),
             answer_type: annotation.answer_type.clone(),
-            accuracy: accuracy(&annotation.answers, answer),
+            accuracy: of_annotation(&annotation.answers, answer),
         })
         .collect();
     VqaScores::of(scored)
@@ -118,26 +118,33 @@ impl<'a> VqaScores<'a> {
     }
 }
 
-/// The accuracy of one answer, from 0 to 1.
-pub(super) fn accuracy(annotators: &[Answer<'_>], answer: &str) -> f64 {
-    let answer = tidy(answer);
-    let texts: Vec<Cow<'_, str>> = annotators.iter().map(|annotator| tidy(&annotator.answer)).collect();
-    let matching = matching(&texts, &answer);
+fn of_annotation(annotators: &[Answer<'_>], answer: &str) -> f64 {
+    accuracy(annotators.iter().map(|annotator| &*annotator.answer), answer, |one, other| {
+        annotators[one].id == annotators[other].id
+            && annotators[one].confidence == annotators[other].confidence
+    })
+}
+
+/// The accuracy of one answer, from 0 to 1, by the annotators' texts. `same` tells whether the records of two
+/// annotators are equal in all but the text.
+pub(super) fn accuracy<'t>(
+    texts: impl Iterator<Item = &'t str>,
+    answer: &str,
+    same: impl Fn(usize, usize) -> bool,
+) -> f64 {
+    let texts: Vec<Cow<'_, str>> = texts.map(tidy).collect();
+    let matching = matching(&texts, &tidy(answer));
     let all = matching.iter().filter(|matches| **matches).count();
-    let total: f64 = annotators
-        .iter()
-        .zip(&matching)
-        .map(|(left_out, matches)| {
-            // The evaluator leaves out whatever equals the annotator's whole record. Records that match
-            // have the same text by now.
-            let equal = |(other, matches): &(&Answer<'_>, &bool)| {
-                **matches && other.id == left_out.id && other.confidence == left_out.confidence
-            };
-            let equal = if *matches { annotators.iter().zip(&matching).filter(equal).count() } else { 0 };
+    let total: f64 = (0..texts.len())
+        .map(|left_out| {
+            // The evaluator leaves out whatever equals the annotator's whole record. Records that match have
+            // the same text by now.
+            let equal = |&other: &usize| matching[other] && (other == left_out || same(other, left_out));
+            let equal = if matching[left_out] { (0..texts.len()).filter(equal).count() } else { 0 };
             ((all - equal) as f64 / 3.0).min(1.0)
         })
         .sum();
-    total / annotators.len() as f64
+    total / texts.len() as f64
 }
 
 /// Which of the annotators' texts equal the answer, normalised where annotators differ.
@@ -173,39 +180,39 @@ mod tests {
         let mut ten = ["no"; 10];
         for (yes, wanted) in [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0)] {
             ten[..yes].fill("yes");
-            let got = accuracy(&answers(&ten), "Yes");
+            let got = of_annotation(&answers(&ten), "Yes");
             assert!((got - wanted).abs() < 1e-12, "{yes}: {got}");
         }
     }
 
     #[test]
     fn unanimous_answers_are_not_normalised() {
-        assert_eq!(accuracy(&answers(&["Two"; 10]), "2"), 0.0);
-        assert_eq!(accuracy(&answers(&["Two"; 10]), " Two\n"), 1.0);
+        assert_eq!(of_annotation(&answers(&["Two"; 10]), "2"), 0.0);
+        assert_eq!(of_annotation(&answers(&["Two"; 10]), " Two\n"), 1.0);
         let mut ten = ["Two"; 10];
         ten[9] = "3";
-        assert_eq!(accuracy(&answers(&ten), "2"), 1.0);
+        assert_eq!(of_annotation(&answers(&ten), "2"), 1.0);
     }
 
     #[test]
     fn fewer_and_more_than_ten_answers() {
-        assert_eq!(accuracy(&answers(&["red"]), "red"), 0.0, "nobody else is there");
-        let got = accuracy(&answers(&["red", "red", "blue"]), "red");
+        assert_eq!(of_annotation(&answers(&["red"]), "red"), 0.0, "nobody else is there");
+        let got = of_annotation(&answers(&["red", "red", "blue"]), "red");
         assert!((got - (1.0 + 1.0 + 2.0) / 9.0).abs() < 1e-12, "{got}");
-        assert_eq!(accuracy(&answers(&["red"; 12]), "red"), 1.0);
+        assert_eq!(of_annotation(&answers(&["red"; 12]), "red"), 1.0);
     }
 
     #[test]
     fn equal_records_are_left_out_together() {
         let mut same = answers(&["yes", "yes", "no"]);
         same.iter_mut().for_each(|answer| answer.id = None);
-        let got = accuracy(&same, "yes");
+        let got = of_annotation(&same, "yes");
         assert!(
             (got - (2.0 / 3.0) / 3.0).abs() < 1e-12,
             "only the one who said no sees the other two: {got}"
         );
         same[1].confidence = Some("maybe".into());
-        let got = accuracy(&same, "yes");
+        let got = of_annotation(&same, "yes");
         assert!((got - (1.0 + 1.0 + 2.0) / 9.0).abs() < 1e-12, "{got}");
     }
 }

@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 
 use super::{
-    Answer, VqaCounts, VqaScores,
+    VqaCounts, VqaScores,
     accuracy::{Scored, accuracy},
 };
 use crate::{
@@ -59,28 +59,24 @@ pub fn score_files<'a>(
     annotations: &'a TextFile,
     results: &'a TextFile,
 ) -> Result<VqaScores<'a>, Error> {
-    let (asked, given) = rayon::join(
+    let (asked, answered) = rayon::join(
         || {
             let expected = "VQA questions ({questions: [...]})";
             questions.map_under("questions", expected, |question: Question<'a>| question.question_id)
         },
-        || results.list::<ResultEntry<'a>>("a list of {question_id, answer}"),
+        || {
+            let (answers, counts) = read_results(results)?;
+            // An annotation is scored as soon as it is read, and not kept.
+            let scored = annotations.map_under(
+                "annotations",
+                "VQA annotations ({annotations: [...]})",
+                |entry: AnnotationEntry<'a>| entry.score(annotations, results, &answers),
+            )?;
+            Ok::<_, Error>((answers, counts, scored))
+        },
     );
-    let mut counts = VqaCounts::default();
-    let mut answers: FxHashMap<Id<'_>, Cow<'_, str>> = FxHashMap::default();
-    for entry in given? {
-        let answer = entry.answer.of(results, &entry.question_id, "answer")?;
-        counts.empty_answers += usize::from(answer.trim().is_empty());
-        counts.doubled_results += usize::from(answers.insert(entry.question_id, answer).is_some());
-    }
-
-    // An annotation is scored as soon as it is read, and not kept.
-    let scored = annotations.map_under(
-        "annotations",
-        "VQA annotations ({annotations: [...]})",
-        |entry: AnnotationEntry<'a>| entry.score(annotations, results, &answers),
-    )?;
-    let scored: Vec<Scored<'a>> = scored.into_iter().collect::<Result<_, Error>>()?;
+    let (asked, (answers, mut counts, scored)) = (asked?, answered?);
+    let scored: Vec<Scored<'a>> = scored.into_iter().collect::<Result<_, _>>()?;
     let mut annotated: FxHashSet<&Id<'_>> = FxHashSet::default();
     if let Some(doubled) = scored.iter().find(|question| !annotated.insert(&question.question_id)) {
         let (path, id) = (annotations.path().to_owned(), doubled.question_id.to_string());
@@ -95,7 +91,7 @@ pub fn score_files<'a>(
     if scored.is_empty() {
         return Err(annotations.content("holds no annotations"));
     }
-    let asked: FxHashSet<Id<'_>> = asked?.into_iter().collect();
+    let asked: FxHashSet<Id<'_>> = asked.into_iter().collect();
     let both = annotated.iter().filter(|id| asked.contains(id)).count();
     counts.questions = scored.len();
     counts.annotations_without_question = scored.len() - both;
@@ -103,13 +99,22 @@ pub fn score_files<'a>(
     Ok(VqaScores { counts, ..VqaScores::of(scored) })
 }
 
+type Answers<'a> = FxHashMap<Id<'a>, Cow<'a, str>>;
+
+fn read_results(file: &TextFile) -> Result<(Answers<'_>, VqaCounts), Error> {
+    let mut counts = VqaCounts::default();
+    let entries = file.list::<ResultEntry<'_>>("a list of {question_id, answer}")?;
+    let mut answers = Answers::with_capacity_and_hasher(entries.len(), Default::default());
+    for entry in entries {
+        let answer = entry.answer.of(file, &entry.question_id, "answer")?;
+        counts.empty_answers += usize::from(answer.trim().is_empty());
+        counts.doubled_results += usize::from(answers.insert(entry.question_id, answer).is_some());
+    }
+    Ok((answers, counts))
+}
+
 impl<'a> AnnotationEntry<'a> {
-    fn score(
-        self,
-        file: &TextFile,
-        results: &TextFile,
-        answers: &FxHashMap<Id<'_>, Cow<'_, str>>,
-    ) -> Result<Scored<'a>, Error> {
+    fn score(self, file: &TextFile, results: &TextFile, answers: &Answers<'_>) -> Result<Scored<'a>, Error> {
         let id = self.question_id;
         let missing = |file: &TextFile, hint| {
             Err(Error::MissingId { path: file.path().to_owned(), id: id.to_string(), hint })
@@ -120,21 +125,23 @@ impl<'a> AnnotationEntry<'a> {
         let Some(answer) = answers.get(&id) else {
             return missing(results, "the evaluator wants an answer to every annotated question");
         };
-        let answer_of = |answer: AnswerEntry<'a>| {
-            Ok(Answer {
-                answer: answer.answer.of(file, &id, "annotated answer")?,
-                confidence: answer.answer_confidence.into_option(),
-                id: answer.answer_id,
-            })
-        };
-        let annotators: Vec<Answer<'_>> =
-            self.answers.into_iter().map(answer_of).collect::<Result<_, Error>>()?;
+        for annotator in &self.answers {
+            annotator.answer.check(file, &id, "annotated answer")?;
+        }
+        let texts = self.answers.iter().filter_map(|annotator| annotator.answer.as_option());
+        let same = |one: usize, other: usize| self.answers[one].same_annotator(&self.answers[other]);
         Ok(Scored {
-            accuracy: accuracy(&annotators, answer),
+            accuracy: accuracy(texts, answer, same),
             question_type: self.question_type.of(file, &id, "question_type")?,
             answer_type: self.answer_type.of(file, &id, "answer_type")?,
             question_id: id,
         })
+    }
+}
+
+impl AnswerEntry<'_> {
+    fn same_annotator(&self, other: &Self) -> bool {
+        self.answer_id == other.answer_id && self.answer_confidence == other.answer_confidence
     }
 }
 

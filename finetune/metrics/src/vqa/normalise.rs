@@ -8,8 +8,12 @@ use crate::white_space::is_space;
 
 /// Newlines and tabs become spaces, and the ends are trimmed. Applied to every answer.
 pub fn tidy(answer: &str) -> Cow<'_, str> {
-    if answer.contains(['\n', '\t']) {
+    let bytes = answer.as_bytes();
+    if bytes.iter().any(|byte| matches!(byte, b'\n' | b'\t')) {
         return answer.replace(['\n', '\t'], " ").trim_matches(is_space).to_owned().into();
+    }
+    if bytes.first().is_some_and(u8::is_ascii_graphic) && bytes.last().is_some_and(u8::is_ascii_graphic) {
+        return answer.into();
     }
     answer.trim_matches(is_space).into()
 }
