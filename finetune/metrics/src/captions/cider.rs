@@ -12,11 +12,10 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{
     DocumentFrequencies,
-    ngrams::{MAX_N, cut, is_whole, words_of},
+    ngrams::{MAX_N, words_of},
+    occurrences::{Occurrences, starts},
     words::{Caption, Words},
 };
 
@@ -45,12 +44,12 @@ impl<'a> Weights<'a> {
     /// a document may come more than once. Captions in no range are weighed only.
     pub(crate) fn of_documents(captions: &'a [Caption], documents: &[Range<usize>]) -> Self {
         let starts = starts(captions);
-        let counted = Counted::new(captions, &starts, documents);
+        let counted = Occurrences::new(captions, &starts, documents);
         let logs: Vec<f64> = (0..=documents.len()).map(|count| (count.max(1) as f64).ln()).collect();
         let of_length = |n| {
-            let mut log_frequency = vec![0.0; counted.occurrences.len()];
+            let mut log_frequency = vec![0.0; counted.len()];
             counted.each_ngram(n, |_, count, run| {
-                run.iter().for_each(|occurrence| log_frequency[occurrence.place as usize] = logs[count]);
+                run.iter().for_each(|occurrence| log_frequency[occurrence.place()] = logs[count]);
             });
             log_frequency
         };
@@ -144,84 +143,6 @@ impl Vector {
         }
         (plain, clipped)
     }
-}
-
-/// All windows of a corpus in order, so that equal n-grams stand together.
-pub(crate) struct Counted {
-    occurrences: Vec<Occurrence>,
-    /// How often each document comes.
-    repeats: Vec<usize>,
-}
-
-/// A window of a caption.
-pub(crate) struct Occurrence {
-    window: u128,
-    /// Its position among all windows.
-    place: u32,
-    /// [`NO_DOCUMENT`] for captions in none.
-    document: u32,
-}
-
-const NO_DOCUMENT: u32 = u32::MAX;
-
-impl Counted {
-    /// `starts` as from [`starts`].
-    pub(crate) fn new(captions: &[Caption], starts: &[usize], documents: &[Range<usize>]) -> Self {
-        let mut document_of = vec![NO_DOCUMENT; captions.len()];
-        let mut repeats = vec![0; documents.len()];
-        for (number, range) in documents.iter().enumerate() {
-            // A range that comes again has the number of the first.
-            let number = match document_of.get(range.start) {
-                Some(&first) if first != NO_DOCUMENT && !range.is_empty() => first as usize,
-                _ => number,
-            };
-            document_of[range.clone()].fill(number as u32);
-            repeats[number] += 1;
-        }
-        let mut occurrences: Vec<Occurrence> = Vec::with_capacity(starts.last().copied().unwrap_or_default());
-        for (caption, document) in captions.iter().zip(document_of) {
-            let place = occurrences.len();
-            let windows = (place..).zip(caption.ngrams.windows());
-            occurrences.extend(windows.map(|(place, &window)| Occurrence {
-                window,
-                place: u32::try_from(place).expect("a corpus holds fewer than 2^32 words"),
-                document,
-            }));
-        }
-        occurrences.par_sort_unstable_by_key(|occurrence| occurrence.window);
-        Self { occurrences, repeats }
-    }
-
-    /// Calls `found` with the key of every n-gram, in how many documents it is, and where it occurs.
-    pub(crate) fn each_ngram(&self, n: usize, mut found: impl FnMut(u128, usize, &[Occurrence])) {
-        // The run that met a document last, so that a document counts once.
-        let mut last_run = vec![usize::MAX; self.repeats.len()];
-        let runs = self.occurrences.chunk_by(|left, right| cut(left.window, n) == cut(right.window, n));
-        for (number, run) in runs.enumerate() {
-            let key = cut(run[0].window, n);
-            if !is_whole(key) {
-                continue;
-            }
-            let mut count = 0;
-            for occurrence in run.iter().filter(|occurrence| occurrence.document != NO_DOCUMENT) {
-                let document = occurrence.document as usize;
-                if last_run[document] != number {
-                    last_run[document] = number;
-                    count += self.repeats[document];
-                }
-            }
-            found(key, count, run);
-        }
-    }
-}
-
-/// Where the windows of each caption begin among those of all, and their number at the end.
-pub(crate) fn starts(captions: &[Caption]) -> Vec<usize> {
-    let mut starts = vec![0];
-    for caption in captions {
-        starts.push(starts[starts.len() - 1] + caption.ngrams.words());
-    }
-    starts
 }
 
 /// The four lengths at the same time.

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use torch_files::Value;
 
 use super::{
-    cider::{Counted, starts},
     ngrams::{MAX_N, words_of},
+    occurrences::{Occurrences, starts},
     words::Words,
 };
 use crate::{
@@ -93,7 +93,7 @@ impl DocumentFrequencies {
             texts.extend(captions.iter().map(AsRef::as_ref));
         }
         let words = Words::number(&texts, None);
-        let counted = Counted::new(&words.captions, &starts(&words.captions), &documents);
+        let counted = Occurrences::new(&words.captions, &starts(&words.captions), &documents);
         let mut frequency = FxHashMap::default();
         let mut spelled = String::new();
         for n in 1..=MAX_N {

@@ -5,6 +5,7 @@ mod cider;
 mod document_frequencies;
 pub mod meteor;
 mod ngrams;
+mod occurrences;
 mod pairs;
 pub mod ptb;
 mod reward;

@@ -10,10 +10,7 @@ mod statistics;
 mod stem;
 mod synonyms;
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, path::Path};
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -34,7 +31,6 @@ pub use statistics::{Matches, STAGES, Statistics};
 #[derive(Debug, Default)]
 pub struct Meteor {
     data: WordData,
-    place: PathBuf,
 }
 
 /// METEOR of a corpus.
@@ -51,7 +47,7 @@ pub struct MeteorScores {
 impl Meteor {
     /// Looks for METEOR's word data in a folder or jar of METEOR 1.5.
     pub fn with_data(place: &Path) -> Result<Self, Error> {
-        Ok(Self { data: WordData::find(place)?, place: place.to_owned() })
+        Ok(Self { data: WordData::find(place)? })
     }
 
     /// The stages and word lists that take part.
@@ -137,11 +133,6 @@ impl Meteor {
         let file = File::open(path).map_err(failed)?;
         let table = flate2::read::MultiGzDecoder::new(file);
         Paraphrases::read(table, &numbers).map(Some).map_err(failed)
-    }
-
-    /// Where the data was looked for.
-    pub fn place(&self) -> &Path {
-        &self.place
     }
 }
 
