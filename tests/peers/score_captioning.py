@@ -4,7 +4,7 @@
     cargo build --release -p finetune
     python tests/peers/score_captioning.py --references R.json --candidates C.json [--meteor]
 
-Prints one JSON object: seconds of both, and their ratio, for tokens + BLEU + ROUGE-L + CIDEr and, with --meteor,
+Prints one JSON object: seconds and processor seconds of both, and their ratios, for tokens + BLEU + ROUGE-L + CIDEr and, with --meteor,
 for METEOR (tokens given). Both read the files; the peer's imports are not counted, our process start is.
 The scores are compared too.
 """
@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -44,40 +45,53 @@ def read(references_path, candidates_path):
 
 
 def peer_scores(references_path, candidates_path):
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), cpu()
     references, candidates = read(references_path, candidates_path)
     tokenizer = PTBTokenizer()
     references, candidates = tokenizer.tokenize(references), tokenizer.tokenize(candidates)
     bleu, _ = Bleu(4).compute_score(references, candidates, verbose=0)
     rouge, _ = Rouge().compute_score(references, candidates)
     cider, _ = Cider().compute_score(references, candidates)
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start, cpu() - cpu_start
     scores = {f"Bleu_{n + 1}": value for n, value in enumerate(bleu)}
     return seconds, scores | {"ROUGE_L": rouge, "CIDEr": cider}, references, candidates
 
 
 def peer_meteor(references, candidates):
-    start = time.perf_counter()
-    score, _ = Meteor().compute_score(references, candidates)
-    return time.perf_counter() - start, {"METEOR": score}
+    start, cpu_start = time.perf_counter(), cpu()
+    meteor = Meteor()
+    score, _ = meteor.compute_score(references, candidates)
+    del meteor  # ends its process, so that its processor seconds are known
+    return (time.perf_counter() - start, cpu() - cpu_start), {"METEOR": score}
+
+
+def cpu():
+    """Processor seconds of this process and of those that it ran to their end."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def ours(command, repeats):
-    """The median of the seconds, and the scores."""
-    seconds = []
+    """The medians of seconds and processor seconds, and the scores."""
+    seconds, used = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), cpu()
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
         seconds.append(time.perf_counter() - start)
-    return sorted(seconds)[repeats // 2], json.loads(output)["corpus"]
+        used.append(cpu() - cpu_start)
+    return (sorted(seconds)[repeats // 2], sorted(used)[repeats // 2]), json.loads(output)["corpus"]
 
 
 def compare(peer_seconds, peer, our_seconds, our):
+    """Both seconds are pairs: of the clock, of processors."""
     difference = max(abs(float(value) - our[name]) for name, value in peer.items())
     return {
-        "peer_seconds": round(peer_seconds, 3),
-        "our_seconds": round(our_seconds, 4),
-        "ratio": round(peer_seconds / our_seconds, 1),
+        "peer_seconds": round(peer_seconds[0], 3),
+        "our_seconds": round(our_seconds[0], 4),
+        "ratio": round(peer_seconds[0] / our_seconds[0], 1),
+        "peer_cpu": round(peer_seconds[1], 3),
+        "our_cpu": round(our_seconds[1], 4),
+        "cpu_ratio": round(peer_seconds[1] / our_seconds[1], 1),
         "largest_difference": difference,
     }
 
