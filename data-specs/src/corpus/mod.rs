@@ -118,6 +118,7 @@ impl CorpusSpec {
                 hint: "docs/corpora.md lists the keys; a text value in --set may be put in quotes".into(),
             })?;
         spec.leave_out_unused(place, &set)?;
+        spec.let_given_weights_win(&set);
         spec.validate(place)?;
         Ok(spec)
     }
@@ -207,6 +208,18 @@ impl CorpusSpec {
         }
     }
 
+    /// Weights on the command line replace random ones of the spec, and the reverse.
+    fn let_given_weights_win(&mut self, set: &[String]) {
+        let given = |key: &str| set.iter().any(|set| set == key);
+        if let Some(regions) = &mut self.regions {
+            match (given("regions.weights"), given("regions.random_weights")) {
+                (true, false) => regions.random_weights = None,
+                (false, true) => regions.weights = None,
+                _ => {}
+            }
+        }
+    }
+
     /// The text sections that have a path, in the order of their names.
     pub fn active_texts(&self) -> impl Iterator<Item = (&str, &TextsSpec, &Path)> {
         self.texts
@@ -290,6 +303,19 @@ mod tests {
         let texts: Vec<_> = spec.active_texts().map(|(name, _, path)| (name, path)).collect();
         assert_eq!(texts, [("captions", Path::new("/abs/c.json"))]);
         assert_eq!(spec.how_to_set("features.path"), "--set features=...");
+    }
+
+    #[test]
+    fn weights_of_the_command_line_replace_those_of_the_spec() {
+        let spec =
+            "name = 'a'\nsource = 'a'\nsplit = 'a'\n[images]\n[regions]\nprovider = 'grid'\nbackbone = 'x'\n";
+        let regions = |key: &str, set: &[&str]| {
+            let regions = parse_spec(&format!("{spec}{key}"), set).map(|spec| spec.regions.unwrap());
+            regions.map(|regions| (regions.weights.is_some(), regions.random_weights))
+        };
+        assert_eq!(regions("random_weights = 3", &["regions.weights=w.pth"]).unwrap(), (true, None));
+        assert_eq!(regions("weights = 'w.pth'", &["regions.random_weights=4"]).unwrap(), (false, Some(4)));
+        assert!(regions("", &["regions.random_weights=4", "regions.weights=w.pth"]).is_err());
     }
 
     #[test]
