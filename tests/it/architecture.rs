@@ -7,7 +7,7 @@ use std::process::Command;
 use conformance::binaries::{finetune, pipeline_command, root, run};
 
 /// Who may use whom (docs/architecture.md); everything that a named crate may use is meant too.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("torch-files", &[]),
     ("data-specs", &["torch-files"]),
     ("pretrain-kernels", &[]),
@@ -16,7 +16,8 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("finetune-metrics", &["torch-files"]),
     ("finetune-regions", &["finetune-backbones"]),
     ("finetune", &["finetune-metrics", "finetune-regions"]),
-    ("pipeline", &["finetune-regions"]),
+    ("pipeline", &["finetune-regions", "pipeline-synth"]),
+    ("pipeline-synth", &["data-specs"]),
     ("conformance", &["finetune", "pipeline"]),
 ];
 
@@ -69,6 +70,7 @@ fn the_command_line_is_the_frozen_one() {
         "explain",
         "vocabulary",
         "bench",
+        "synth",
     ];
     let mut help = run(&mut pipeline_command(["--help"])).1;
     for verb in verbs {

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Vocabulary(VocabularyArguments),
     /// Measure how fast shards become training batches here
     Bench(BenchArguments),
+    /// Draw a corpus with known content, in the layouts of COCO, VQA, GQA, NLVR2, NoCaps and others
+    Synth(SynthArguments),
 }
 
 #[derive(Debug, Args)]
@@ -167,4 +169,23 @@ pub(crate) struct BenchArguments {
     /// Epochs; the first hashes every shard
     #[arg(long, default_value_t = 4)]
     pub(crate) epochs: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SynthArguments {
+    /// Pictures in all
+    #[arg(long)]
+    pub(crate) images: usize,
+    /// Another seed, other pictures; the same seed, the same bytes
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Folder of the corpus, new or empty
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Description of the world (TOML) [default: the one in docs/synth.md]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) world: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::progress::Progress;
 use super::report;
 use super::stdout::{say, say_line};
+use super::synth;
 
 pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
@@ -36,6 +37,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Explain(arguments) => explain(&arguments),
         Command::Vocabulary(arguments) => vocabulary(&arguments),
         Command::Bench(arguments) => bench(&arguments),
+        Command::Synth(arguments) => synth::synth(&arguments),
     }
 }
 

@@ -7,6 +7,7 @@ mod exit;
 mod progress;
 mod report;
 mod stdout;
+mod synth;
 
 pub(crate) use arguments::Arguments;
 

@@ -1,0 +1,159 @@
+//! Specs beside the data: `pipeline build DIR/specs/captions-train.toml --out OUT`.
+
+use std::path::Path;
+
+use super::write_text;
+use crate::Error;
+use crate::corpus::names::folder;
+use crate::corpus::{Pool, Split};
+
+/// One spec.
+struct Spec<'a> {
+    name: String,
+    about: &'a str,
+    source: &'a str,
+    split: &'a str,
+    digits: bool,
+    images: String,
+    boxes: String,
+    texts: String,
+}
+
+/// Writes a spec for every task and split; returns their names.
+pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
+    let mut specs = Vec::new();
+    for split in Split::ALL {
+        let (name, images) = (split.name(), folder(Pool::Coco, split));
+        let instances = format!(
+            "format = \"coco-instances\"\npath = \"../coco/annotations/instances_{name}2014.json\"\n"
+        );
+        specs.push(Spec {
+            name: format!("captions-{name}"),
+            about: "captions and boxes in COCO's layouts",
+            source: "coco",
+            split: name,
+            digits: true,
+            images: images.clone(),
+            boxes: instances.clone(),
+            texts: format!(
+                "[texts.captions]\nformat = \"coco\"\npath = \"../coco/annotations/captions_{name}2014.json\"\n"
+            ),
+        });
+        specs.push(Spec {
+            name: format!("vqa-{name}"),
+            about: "questions with ten answers in VQA v2's layout, on COCO's pictures",
+            source: "vqa",
+            split: name,
+            digits: true,
+            images,
+            boxes: instances,
+            texts: format!(
+                "[texts.questions]\nformat = \"vqa\"\n\
+                 path = \"../vqa/v2_OpenEnded_mscoco_{name}2014_questions.json\"\n\
+                 annotations = \"../vqa/v2_mscoco_{name}2014_annotations.json\"\n"
+            ),
+        });
+        let (name, images) = (split.of_gqa(), folder(Pool::Gqa, split));
+        let questions = match split {
+            Split::Train => "../gqa/train_all_questions".to_string(),
+            _ => format!("../gqa/{name}_all_questions.json"),
+        };
+        specs.push(Spec {
+            name: format!("gqa-{name}"),
+            about: "all questions in GQA's layout, boxes and attributes of its scene graphs",
+            source: "gqa",
+            split: name,
+            digits: false,
+            images,
+            boxes: format!("format = \"gqa-scene-graphs\"\npath = \"../gqa/{name}_sceneGraphs.json\"\n"),
+            texts: format!("[texts.questions]\nformat = \"gqa\"\npath = \"{questions}\"\n"),
+        });
+        let (name, images) = (split.of_nlvr2(), folder(Pool::Nlvr2, split));
+        specs.push(Spec {
+            name: format!("nlvr2-{name}"),
+            about: "statements about pairs in NLVR2's layout, boxes in OpenImages'",
+            source: "nlvr2",
+            split: name,
+            digits: false,
+            images,
+            boxes: format!(
+                "format = \"open-images\"\npath = \"../nlvr2/{name}-annotations-bbox.csv\"\n\
+                 classes = \"../open-images/class-descriptions-boxable.csv\"\n"
+            ),
+            texts: format!("[texts.statements]\nformat = \"nlvr2\"\npath = \"../nlvr2/data/{name}.json\"\n"),
+        });
+    }
+    specs.push(Spec {
+        name: "nocaps-val".into(),
+        about: "captions of pictures in and outside of the captions' domain; boxes in OpenImages' layout",
+        source: "nocaps",
+        split: "val",
+        digits: true,
+        images: folder(Pool::NoCaps, Split::Val),
+        boxes: "format = \"open-images\"\npath = \"../open-images/validation-annotations-bbox.csv\"\n\
+                classes = \"../open-images/class-descriptions-boxable.csv\"\n"
+            .into(),
+        texts: "[texts.captions]\nformat = \"coco\"\npath = \"../nocaps/nocaps_val_captions.json\"\n".into(),
+    });
+    specs.push(Spec {
+        name: "open-images-train".into(),
+        about: "boxes without captions, where kinds outside of the captions' domain are learned",
+        source: "oi",
+        split: "train",
+        digits: false,
+        images: folder(Pool::OpenImages, Split::Train),
+        boxes: "format = \"open-images\"\npath = \"../open-images/train-annotations-bbox.csv\"\n\
+                classes = \"../open-images/class-descriptions-boxable.csv\"\n"
+            .into(),
+        texts: String::new(),
+    });
+    specs.push(Spec {
+        name: "visual-genome-train".into(),
+        about: "objects and attributes in Visual Genome's layout, on GQA's training pictures",
+        source: "vg",
+        split: "train",
+        digits: false,
+        images: folder(Pool::Gqa, Split::Train),
+        boxes: "format = \"visual-genome\"\npath = \"../vg/objects.json\"\nattributes = \"../vg/attributes.json\"\n"
+            .into(),
+        texts: String::new(),
+    });
+    specs.retain(|spec| {
+        ["captions", "nocaps", "open", "visual"].iter().any(|done| spec.name.starts_with(done))
+    });
+    for spec in &specs {
+        write_text(&root.join(format!("specs/{}.toml", spec.name)), &spec.text())?;
+    }
+    Ok(specs.into_iter().map(|spec| spec.name).collect())
+}
+
+impl Spec<'_> {
+    fn text(&self) -> String {
+        let Spec { name, about, source, split, digits, images, boxes, texts } = self;
+        let ids = if *digits { "ids = \"trailing-digits\"\n" } else { "" };
+        format!(
+            "# Drawn corpus: {about}.\n\
+             #\n\
+             #   pipeline build specs/{name}.toml --out OUT\n\
+             #\n\
+             # The backbone has random weights, so that this builds without a download; with weights of your own,\n\
+             # delete random_weights and give --set weights=FILE.\n\
+             name = \"synth-{name}\"\n\
+             source = \"{source}\"\n\
+             split = \"{split}\"\n\
+             {ids}without_text = \"keep\"\n\n\
+             [images]\n\
+             format = \"folder\"\n\
+             path = \"../{images}\"\n\n\
+             [boxes]\n{boxes}\n\
+             [regions]\n\
+             provider = \"boxes\"\n\
+             backbone = \"efficientnet_b0\"\n\
+             random_weights = 0\n\n\
+             {texts}\n\
+             [set]\n\
+             backbone = \"regions.backbone\"\n\
+             weights = \"regions.weights\"\n"
+        )
+    }
+}

@@ -1,0 +1,188 @@
+//! Five captions a picture, each by somebody else: what they mention, how closely, and in which words.
+
+use super::{a, capital, number_word};
+use crate::chance::Chance;
+use crate::scene::Scene;
+use crate::world::{Rule, World};
+
+/// Captions of a picture, as many as COCO has.
+const CAPTIONS: usize = 5;
+
+/// How often an attribute is mentioned.
+const COLOUR: f32 = 0.6;
+const TEXTURE: f32 = 0.45;
+const SIZE: f32 = 0.3;
+
+/// Five different captions. Each is true, and leaves something out.
+pub(crate) fn captions(world: &World, scene: &Scene, chance: &mut Chance) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let teller = Teller { world, scene };
+    // Scenes with one object have fewer ways to be told; then somebody repeats somebody.
+    for attempt in 0..8 * CAPTIONS {
+        if found.len() == CAPTIONS {
+            break;
+        }
+        let caption = teller.caption(chance);
+        if !found.contains(&caption) || attempt >= 6 * CAPTIONS {
+            found.push(caption);
+        }
+    }
+    found
+}
+
+struct Teller<'a> {
+    world: &'a World,
+    scene: &'a Scene,
+}
+
+/// Something to mention, and whether there are several of it.
+struct Mention {
+    words: String,
+    several: bool,
+}
+
+impl Teller<'_> {
+    fn caption(&self, chance: &mut Chance) -> String {
+        let told = match chance.weighted(&[3.0, 2.5, 3.0, 1.5]) {
+            0 => self.drawn(chance),
+            1 => self.direction(chance),
+            3 => self.about_one(chance),
+            _ => None,
+        };
+        let told = told.unwrap_or_else(|| self.list(chance));
+        let stop = if chance.happens(0.75) { "." } else { "" };
+        capital(&format!("{told}{stop}"))
+    }
+
+    /// `a small red cat on a table`
+    fn drawn(&self, chance: &mut Chance) -> Option<String> {
+        let relations: Vec<_> = self.scene.drawn_relations().collect();
+        if relations.is_empty() {
+            return None;
+        }
+        let &(subject, rule, object) = chance.pick(&relations);
+        self.relation(subject, rule, object, chance)
+    }
+
+    fn direction(&self, chance: &mut Chance) -> Option<String> {
+        let count = self.scene.objects.len();
+        let rule = *chance.pick(&[Rule::Left, Rule::Right, Rule::Above, Rule::Below]);
+        let pairs: Vec<(usize, usize)> = (0..count * count)
+            .map(|at| (at / count, at % count))
+            .filter(|&(one, other)| self.scene.holds(one, rule, other) == Some(true))
+            .collect();
+        if pairs.is_empty() {
+            return None;
+        }
+        let &(subject, object) = chance.pick(&pairs);
+        self.relation(subject, rule, object, chance)
+    }
+
+    fn relation(&self, subject: usize, rule: Rule, object: usize, chance: &mut Chance) -> Option<String> {
+        let words = chance.pick(self.world.words(rule)?);
+        let (one, other) = (self.one(subject, chance), self.one(object, chance));
+        let verb = if rule == Rule::Holding { "" } else { "is " };
+        Some(match chance.below(4) {
+            0 => format!("there is {one} {words} {other}"),
+            1 if rule == Rule::Holding => format!("{one} is {words} {other}"),
+            1 => format!("{one} {verb}{words} {other}"),
+            2 => format!("{one} {words} {other} {}", self.place()),
+            _ => format!("{one} {words} {other}"),
+        })
+    }
+
+    /// `a large striped fish in a field`
+    fn about_one(&self, chance: &mut Chance) -> Option<String> {
+        let mention = self.mentions(1, chance).pop()?;
+        let (words, place) = (&mention.words, self.place());
+        Some(match chance.below(4) {
+            0 => format!("a picture of {words} {place}"),
+            1 => format!("{place} {} {words}", there(mention.several)),
+            2 => format!("{words} {place}"),
+            _ => format!("{words} can be seen {place}"),
+        })
+    }
+
+    /// `two birds, a car and a tree`
+    fn list(&self, chance: &mut Chance) -> String {
+        let most = 2 + chance.below(2);
+        let mentions = self.mentions(most, chance);
+        let words: Vec<&str> = mentions.iter().map(|mention| mention.words.as_str()).collect();
+        let all = match words.as_slice() {
+            [] => "nothing".to_string(),
+            [one] => one.to_string(),
+            [first @ .., last] => format!("{} and {last}", first.join(", ")),
+        };
+        let several = mentions.first().is_some_and(|mention| mention.several);
+        match chance.below(6) {
+            0 => format!("{} {all}", there(several)),
+            1 => format!("a drawing of {all}"),
+            2 => format!("{all} {}", self.place()),
+            3 => format!("{} {} {all}", self.place(), there(several)),
+            4 => format!("a scene with {all}"),
+            _ => all,
+        }
+    }
+
+    /// Up to `most` different kinds: one object of each, or all of them with their number.
+    fn mentions(&self, most: usize, chance: &mut Chance) -> Vec<Mention> {
+        let mut kinds: Vec<usize> = self.scene.objects.iter().map(|object| object.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        chance.shuffle(&mut kinds);
+        kinds.truncate(most);
+        kinds.into_iter().map(|kind| self.kind(kind, chance)).collect()
+    }
+
+    fn kind(&self, kind: usize, chance: &mut Chance) -> Mention {
+        let all = self.scene.of_kind(kind);
+        if let [only] = all.as_slice() {
+            return Mention { words: self.one(*only, chance), several: false };
+        }
+        let shared = |of: &dyn Fn(usize) -> usize| {
+            let first = of(all[0]);
+            all.iter().all(|&at| of(at) == first).then_some(first)
+        };
+        let objects = &self.scene.objects;
+        let mut words = vec![number_word(all.len())];
+        if chance.happens(0.15) {
+            words = vec!["several".to_string()];
+        }
+        if let Some(size) = shared(&|at| objects[at].size).filter(|_| chance.happens(SIZE)) {
+            words.push(self.world.sizes[size].name.clone());
+        }
+        if let Some(colour) = shared(&|at| objects[at].colour).filter(|_| chance.happens(COLOUR)) {
+            words.push(self.world.colours[colour].name.clone());
+        }
+        words.push(self.world.kinds[kind].plural.clone());
+        Mention { words: words.join(" "), several: true }
+    }
+
+    /// One object with some of its attributes, and an article.
+    fn one(&self, at: usize, chance: &mut Chance) -> String {
+        let object = &self.scene.objects[at];
+        let mut words: Vec<&str> = Vec::new();
+        if chance.happens(SIZE) {
+            let size = &self.world.sizes[object.size];
+            let little = !size.also.is_empty() && chance.happens(0.4);
+            words.push(if little { chance.pick(&size.also).as_str() } else { &size.name });
+        }
+        let texture = &self.world.textures[object.texture];
+        if texture.weave != crate::world::Weave::Plain && chance.happens(TEXTURE) {
+            words.push(&texture.name);
+        }
+        if chance.happens(COLOUR) {
+            words.push(&self.world.colours[object.colour].name);
+        }
+        words.push(&self.world.kinds[object.kind].name);
+        a(&words.join(" "))
+    }
+
+    fn place(&self) -> &str {
+        &self.world.places[self.scene.place].phrase
+    }
+}
+
+fn there(several: bool) -> &'static str {
+    if several { "there are" } else { "there is" }
+}

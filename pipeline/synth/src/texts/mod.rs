@@ -1,0 +1,7 @@
+//! What people would write about a picture.
+
+mod captions;
+mod phrases;
+
+pub(crate) use captions::captions;
+pub(crate) use phrases::{a, capital, number_word};
