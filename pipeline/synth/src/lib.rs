@@ -5,6 +5,7 @@ mod corpus;
 mod drawing;
 mod error;
 mod layouts;
+mod questions;
 mod scene;
 mod texts;
 mod world;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::plan::{OF_A_SET, Pool, Slot, Split};
+use crate::chance::{Chance, Stream};
+use crate::world::World;
 
 /// How NoCaps calls a picture by its kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,4 +58,16 @@ pub(crate) fn name(slot: Slot) -> String {
             format!("{}-{set}-{pair}-img{side}", slot.split.of_nlvr2())
         }
     }
+}
+
+/// Kinds of a set of NLVR2.
+const FOCUS: usize = 3;
+
+/// The kinds that statements about the set of this picture speak of.
+pub(crate) fn focus(world: &World, seed: u64, slot: Slot) -> Vec<usize> {
+    let set = (slot.id - 1) / OF_A_SET as u64;
+    let mut kinds: Vec<usize> = (0..world.kinds.len()).collect();
+    Chance::new(seed, Stream::Pairs, !set).shuffle(&mut kinds);
+    kinds.truncate(FOCUS);
+    kinds
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::crops;
-use super::names::{Nearness, picture_path};
+use super::names::{self, Nearness, picture_path};
 use super::plan::{Pool, Slot};
 use crate::Error;
 use crate::chance::{Chance, Stream};
@@ -36,7 +36,16 @@ pub(crate) fn draw(world: &World, seed: u64, slot: Slot, root: &Path) -> Result<
         },
         // Boxes without captions are where out-domain kinds are learned.
         Pool::OpenImages => Wanted { kinds: &all, must: vec![*chance.pick(&outer)] },
-        Pool::Gqa | Pool::Nlvr2 => Wanted { kinds: &all, must: vec![] },
+        Pool::Gqa => Wanted { kinds: &all, must: vec![] },
+        // Each kind of the set is in some of its pictures, now and then twice.
+        Pool::Nlvr2 => {
+            let mut must = names::focus(world, seed, slot);
+            must.retain(|_| chance.happens(0.7));
+            if let Some(&again) = must.first().filter(|_| chance.happens(0.4)) {
+                must.push(again);
+            }
+            Wanted { kinds: &all, must }
+        }
     };
     let (scene, drawing) = Scene::draw(world, &wanted, seed, slot.index)?;
     show(world, seed, slot, scene, &drawing, root)

@@ -166,13 +166,37 @@ impl Files<'_> {
             let name = format!("coco/annotations/instances_{}2014.json", split.name());
             count(name.clone(), layouts::instances(self.world, &shown, &self.root.join(name))?);
 
+            let paths =
+                ["vqa/v2_OpenEnded_mscoco_{}2014_questions.json", "vqa/v2_mscoco_{}2014_annotations.json"]
+                    .map(|name| name.replace("{}", split.name()));
+            let files = [0, 1].map(|at| self.root.join(&paths[at]));
+            let questions = layouts::vqa(self.world, self.seed, split, &shown, [&files[0], &files[1]])?;
+            count(paths[0].clone(), questions);
+
             let shown = self.of(Pool::Gqa, split);
-            let name = format!("gqa/{}_sceneGraphs.json", split.of_gqa());
+            let gqa = split.of_gqa();
+            let all = match split {
+                Split::Train => "gqa/train_all_questions/train_all_questions_0.json".to_string(),
+                _ => format!("gqa/{gqa}_all_questions.json"),
+            };
+            let balanced = format!("gqa/{gqa}_balanced_questions.json");
+            let files = layouts::GqaFiles {
+                all: &self.root.join(&all),
+                balanced: &self.root.join(&balanced),
+                choices: &self.root.join(format!("gqa/{gqa}_choices.json")),
+            };
+            let questions = layouts::gqa(self.world, self.seed, &shown, &files)?;
+            count(all, questions[0]);
+            count(balanced, questions[1]);
+            let name = format!("gqa/{gqa}_sceneGraphs.json");
             layouts::scene_graphs(self.world, &shown, &self.root.join(name))?;
 
             let shown = self.of(Pool::Nlvr2, split);
             let name = format!("nlvr2/{}-annotations-bbox.csv", split.of_nlvr2());
             count(name.clone(), layouts::boxes(&shown, &self.root.join(name))?);
+            let name = format!("nlvr2/data/{}.json", split.of_nlvr2());
+            let statements = layouts::nlvr2(self.world, self.seed, split, &shown, &self.root.join(&name))?;
+            count(name, statements);
         }
         let shown = self.of(Pool::Gqa, Split::Train);
         let name = "vg/objects.json".to_string();

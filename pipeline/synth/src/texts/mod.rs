@@ -2,6 +2,8 @@
 
 mod captions;
 mod phrases;
+mod statements;
 
 pub(crate) use captions::captions;
 pub(crate) use phrases::{a, capital, number_word};
+pub(crate) use statements::{Pair, statements};

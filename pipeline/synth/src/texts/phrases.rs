@@ -6,10 +6,6 @@ pub(crate) fn a(words: &str) -> String {
     format!("{} {words}", if vowel { "an" } else { "a" })
 }
 
-pub(crate) fn the(words: &str) -> String {
-    format!("the {words}")
-}
-
 /// With its first letter large.
 pub(crate) fn capital(text: &str) -> String {
     let mut letters = text.chars();

@@ -1,0 +1,213 @@
+//! Statements about pairs of pictures: each is true of two pairs of its set and false of the other two.
+
+use crate::chance::Chance;
+use crate::scene::Scene;
+use crate::texts::{a, number_word};
+use crate::world::{Rule, Weave, World};
+
+/// Left and right.
+pub(crate) type Pair<'a> = [&'a Scene; 2];
+
+/// A sentence with its truth for each of four pairs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Statement {
+    pub(crate) sentence: String,
+    pub(crate) truths: [bool; 4],
+}
+
+/// Statements of a set, at most.
+const STATEMENTS: usize = 4;
+
+/// What a statement claims; numbers are those of kinds and colours of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Exactly(Side, usize, usize),
+    InTotal(usize, usize),
+    AtLeast(usize, usize),
+    Both(Look),
+    OneOnly(Look),
+    Neither(Look),
+    There(Side, Look),
+    More(usize),
+    Fewer(usize),
+    Equal(usize),
+    Related(Side, usize, Rule, usize),
+    SameColour(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// A kind of thing, perhaps of one colour or texture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    kind: usize,
+    colour: Option<usize>,
+    texture: Option<usize>,
+}
+
+/// Up to four statements of different sorts about four pairs, in `focus` kinds.
+pub(crate) fn statements(
+    world: &World,
+    pairs: &[Pair<'_>; 4],
+    focus: &[usize],
+    chance: &mut Chance,
+) -> Vec<Statement> {
+    let mut claims = claims(world, focus);
+    chance.shuffle(&mut claims);
+    let mut found: Vec<(std::mem::Discriminant<Claim>, Statement)> = Vec::new();
+    for claim in claims {
+        if found.len() == STATEMENTS {
+            break;
+        }
+        let sort = std::mem::discriminant(&claim);
+        if found.iter().any(|(known, _)| *known == sort) {
+            continue;
+        }
+        let truths: Option<Vec<bool>> = pairs.iter().map(|pair| claim.holds(pair)).collect();
+        let Some(truths) = truths.and_then(|truths| <[bool; 4]>::try_from(truths).ok()) else { continue };
+        if truths.iter().filter(|truth| **truth).count() == 2 {
+            found.push((sort, Statement { sentence: claim.sentence(world, chance), truths }));
+        }
+    }
+    found.into_iter().map(|(_, statement)| statement).collect()
+}
+
+fn claims(world: &World, focus: &[usize]) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for &kind in focus {
+        for count in 1..=4 {
+            claims.extend([Side::Left, Side::Right].map(|side| Claim::Exactly(side, kind, count)));
+            claims.push(Claim::InTotal(kind, count + 1));
+            claims.push(Claim::AtLeast(kind, count + 1));
+        }
+        claims.extend([Claim::More(kind), Claim::Fewer(kind), Claim::Equal(kind), Claim::SameColour(kind)]);
+        let plain = Look { kind, colour: None, texture: None };
+        let coloured = (0..world.colours.len()).map(|colour| Look { colour: Some(colour), ..plain });
+        let woven = (0..world.textures.len())
+            .filter(|&texture| world.textures[texture].weave != Weave::Plain)
+            .map(|texture| Look { texture: Some(texture), ..plain });
+        for look in [plain].into_iter().chain(coloured).chain(woven) {
+            claims.extend([Claim::Both(look), Claim::OneOnly(look), Claim::Neither(look)]);
+            claims.extend([Claim::There(Side::Left, look), Claim::There(Side::Right, look)]);
+        }
+        for &other in focus.iter().filter(|&&other| other != kind) {
+            for relation in &world.relations {
+                for side in [Side::Left, Side::Right] {
+                    claims.push(Claim::Related(side, kind, relation.rule, other));
+                }
+            }
+        }
+    }
+    claims
+}
+
+impl Look {
+    fn count(self, scene: &Scene) -> usize {
+        scene.count(|object| {
+            object.kind == self.kind
+                && self.colour.is_none_or(|colour| object.colour == colour)
+                && self.texture.is_none_or(|texture| object.texture == texture)
+        })
+    }
+
+    fn words(self, world: &World) -> String {
+        let mut words = Vec::new();
+        words.extend(self.texture.map(|texture| world.textures[texture].name.as_str()));
+        words.extend(self.colour.map(|colour| world.colours[colour].name.as_str()));
+        words.push(&world.kinds[self.kind].name);
+        words.join(" ")
+    }
+}
+
+impl Claim {
+    /// Whether it is true of a pair; none where the pictures leave it open.
+    fn holds(self, pair: &Pair<'_>) -> Option<bool> {
+        let of = |side: Side| pair[usize::from(side == Side::Right)];
+        let counts = |kind: usize| pair.map(|scene| scene.of_kind(kind).len());
+        let looks = |look: Look| pair.map(|scene| look.count(scene) > 0);
+        Some(match self {
+            Claim::Exactly(side, kind, count) => of(side).of_kind(kind).len() == count,
+            Claim::InTotal(kind, count) => counts(kind).iter().sum::<usize>() == count,
+            Claim::AtLeast(kind, count) => counts(kind).iter().sum::<usize>() >= count,
+            Claim::Both(look) => looks(look) == [true, true],
+            Claim::OneOnly(look) => looks(look).iter().filter(|there| **there).count() == 1,
+            Claim::Neither(look) => looks(look) == [false, false],
+            Claim::There(side, look) => look.count(of(side)) > 0,
+            Claim::More(kind) => counts(kind)[0] > counts(kind)[1],
+            Claim::Fewer(kind) => counts(kind)[0] < counts(kind)[1],
+            // That there is none in either is no way to be equal that anybody would write of.
+            Claim::Equal(kind) => match counts(kind) {
+                [0, 0] => return None,
+                [left, right] => left == right,
+            },
+            Claim::Related(side, subject, rule, object) => return related(of(side), subject, rule, object),
+            Claim::SameColour(kind) => {
+                let only = pair.map(|scene| scene.only(|object| object.kind == kind));
+                let [Some(left), Some(right)] = only else { return None };
+                pair[0].objects[left].colour == pair[1].objects[right].colour
+            }
+        })
+    }
+
+    fn sentence(self, world: &World, chance: &mut Chance) -> String {
+        let side = |side: Side| if side == Side::Left { "left" } else { "right" };
+        let image = *chance.pick(&["image", "picture"]);
+        let some = |kind: usize, count: usize| {
+            let kind = &world.kinds[kind];
+            format!("{} {}", number_word(count), if count == 1 { &kind.name } else { &kind.plural })
+        };
+        let plural = |kind: usize| &world.kinds[kind].plural;
+        let one = |look: Look| a(&look.words(world));
+        let text = match self {
+            Claim::Exactly(at, kind, count) => {
+                format!("The {} {image} contains exactly {}.", side(at), some(kind, count))
+            }
+            Claim::InTotal(kind, count) => {
+                format!("There are exactly {} in the two {image}s together.", some(kind, count))
+            }
+            Claim::AtLeast(kind, count) => {
+                format!("The {image}s show at least {} in total.", some(kind, count))
+            }
+            Claim::Both(look) => format!("Both {image}s contain {}.", one(look)),
+            Claim::OneOnly(look) => format!("Exactly one of the {image}s contains {}.", one(look)),
+            Claim::Neither(look) => format!("Neither {image} contains {}.", one(look)),
+            Claim::There(at, look) => format!("There is {} in the {} {image}.", one(look), side(at)),
+            Claim::More(kind) => {
+                format!("The left {image} shows more {} than the right {image}.", plural(kind))
+            }
+            Claim::Fewer(kind) => {
+                format!("There are fewer {} on the left than on the right.", plural(kind))
+            }
+            Claim::Equal(kind) => format!("Both {image}s show the same number of {}.", plural(kind)),
+            Claim::Related(at, subject, rule, object) => {
+                let words = world.words(rule).map_or("", |words| chance.pick(words).as_str());
+                let (subject, object) = (a(&world.kinds[subject].name), a(&world.kinds[object].name));
+                format!("In the {} {image}, {subject} is {words} {object}.", side(at))
+            }
+            Claim::SameColour(kind) => {
+                let name = &world.kinds[kind].name;
+                format!("The {name} on the left has the same color as the {name} on the right.")
+            }
+        };
+        text
+    }
+}
+
+/// Whether some thing of one kind stands in `rule` to some thing of another.
+fn related(scene: &Scene, subject: usize, rule: Rule, object: usize) -> Option<bool> {
+    let mut plain = true;
+    for one in scene.of_kind(subject) {
+        for other in scene.of_kind(object) {
+            match scene.holds(one, rule, other) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => plain = false,
+            }
+        }
+    }
+    plain.then_some(false)
+}
