@@ -9,8 +9,8 @@ mod facts;
 mod program;
 mod relations;
 
-pub(crate) use annotators::{TenAnswers, ten_answers};
-pub(crate) use balance::{Chosen, balanced};
+pub(crate) use annotators::ten_answers;
+pub(crate) use balance::balanced;
 pub(crate) use facts::{Fact, Knowledge};
 pub(crate) use program::Step;
 
@@ -78,34 +78,6 @@ pub(crate) enum Template {
 }
 
 impl Template {
-    pub(crate) const ALL: [Template; 25] = [
-        Template::Exists,
-        Template::ExistsColoured,
-        Template::Both,
-        Template::Either,
-        Template::IsColoured,
-        Template::IsTextured,
-        Template::IsSized,
-        Template::WhatColour,
-        Template::WhatTexture,
-        Template::WhatSize,
-        Template::WhichColour,
-        Template::IsBeside,
-        Template::IsDrawnTo,
-        Template::WhichSide,
-        Template::WhatIsThere,
-        Template::WhatIsBeside,
-        Template::ColourOfRelated,
-        Template::WhatOfCategory,
-        Template::WhatPlace,
-        Template::SameColour,
-        Template::IsLarger,
-        Template::WhichIsLarger,
-        Template::MoreOf,
-        Template::HowMany,
-        Template::HowManyColoured,
-    ];
-
     /// GQA does not count, nor compare numbers.
     pub(crate) fn counts(self) -> bool {
         matches!(self, Template::MoreOf | Template::HowMany | Template::HowManyColoured)

@@ -152,7 +152,7 @@ impl Asker<'_> {
             .filter(|&at| self.scene.objects[at].base == Some((rule, object)))
             .collect();
         // What lies near enough to be taken for it makes the question a riddle.
-        let (&[subject], Some(_)) = (found.as_slice(), self.scene.related(rule, object)) else { return };
+        let (&[subject], true) = (found.as_slice(), self.scene.is_plain(rule, object)) else { return };
         let other = self.name(object).to_string();
         let wordings = words.iter().map(|words| format!("What is {words} the {other}?")).collect();
         self.related_name(subject, rule, object, wordings, Template::WhatIsThere);
@@ -176,12 +176,31 @@ impl Asker<'_> {
         self.related_colour(holder, Rule::Holding, object, wordings);
     }
 
+    /// `What animal is to the left of the table?`
     fn what_is_beside(&mut self, rule: Rule, object: usize) {
         let Some(words) = self.world.words(rule) else { return };
-        let Some(&[subject]) = self.scene.related(rule, object).as_deref() else { return };
         let other = self.name(object).to_string();
-        let wordings = words.iter().map(|words| format!("What is {words} the {other}?")).collect();
-        self.related_name(subject, rule, object, wordings, Template::WhatIsBeside);
+        for category in &self.world.categories {
+            let of_it: Vec<usize> = (0..self.scene.objects.len())
+                .filter(|&at| at != object && self.scene.objects[at].category(self.world) == category.name)
+                .collect();
+            let plain: Option<Vec<bool>> =
+                of_it.iter().map(|&subject| self.scene.holds(subject, rule, object)).collect();
+            let there = of_it.iter().zip(plain.unwrap_or_default()).filter(|(_, there)| *there);
+            let [(&subject, _)] = there.collect::<Vec<_>>()[..] else { continue };
+            let what = &category.name;
+            let wordings = words.iter().map(|words| format!("What {what} is {words} the {other}?")).collect();
+            self.related_name(subject, rule, object, wordings, Template::WhatIsBeside);
+            let kinds = self.world.kinds.iter().filter(|kind| kind.category == *what);
+            let valid = kinds.map(|kind| kind.name.clone()).collect();
+            if let Some(asked) = self.asked.last_mut() {
+                asked.meaning = format!("what {what} {} {other}", words[0]);
+                asked.types = ["query", "rel", "categoryRelS"];
+                asked.global = Some(what.clone());
+                asked.valid = valid;
+                asked.program[1].argument = asked.program[1].argument.replacen('_', what, 1);
+            }
+        }
     }
 
     /// The end of a relation that is asked for, and the one that is named.

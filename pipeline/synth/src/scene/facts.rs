@@ -50,15 +50,9 @@ impl Scene {
         }
     }
 
-    /// Everything that plainly stands in `rule` to `object`; none if that is unclear for any object.
-    pub(crate) fn related(&self, rule: Rule, object: usize) -> Option<Vec<usize>> {
-        let mut found = Vec::new();
-        for subject in (0..self.objects.len()).filter(|&at| at != object) {
-            if self.holds(subject, rule, object)? {
-                found.push(subject);
-            }
-        }
-        Some(found)
+    /// Whether it is plain for every other object if it stands in `rule` to `object`.
+    pub(crate) fn is_plain(&self, rule: Rule, object: usize) -> bool {
+        (0..self.objects.len()).all(|at| at == object || self.holds(at, rule, object).is_some())
     }
 
     /// The relations that were drawn: subject, rule, object.
@@ -132,7 +126,7 @@ mod tests {
         assert_eq!(scene.holds(0, Rule::Above, 1), None);
         assert_eq!(scene.holds(0, Rule::Left, 2), None, "they overlap");
         assert_eq!(scene.holds(0, Rule::Left, 3), None, "as much above as left");
-        assert_eq!(scene.related(Rule::Left, 1), None);
+        assert!(!scene.is_plain(Rule::Left, 1));
     }
 
     #[test]

@@ -159,7 +159,7 @@ mod tests {
     fn refused(from: &str, to: &str) -> String {
         let text = World::standard_text();
         assert!(text.contains(from), "{from}");
-        World::parse(&text.replacen(from, to, 1), "w.toml").unwrap_err().to_string()
+        World::parse(&text.replacen(from, to, 1), "w.toml").map(|_| ()).unwrap_err().to_string()
     }
 
     #[test]

@@ -117,6 +117,15 @@ impl TryFrom<Drawn> for Part {
         if drawn.width.is_some_and(|width| !(width > 0.0 && width <= 100.0)) {
             return Err("width lies above 0 and at most at 100".into());
         }
+        let flat = match &shape {
+            Shape::Ellipse([_, _, across, down]) | Shape::Box([_, _, across, down]) => {
+                !(*across > 0.0 && *down > 0.0)
+            }
+            _ => false,
+        };
+        if flat {
+            return Err("a shape without extent".into());
+        }
         let part = Part { fill: drawn.fill, shape, width: drawn.width };
         match part.outline() {
             Some(_) => Ok(part),

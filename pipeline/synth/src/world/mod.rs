@@ -218,8 +218,4 @@ impl World {
     pub(crate) fn words(&self, rule: Rule) -> Option<&[String]> {
         self.relations.iter().find(|relation| relation.rule == rule).map(|relation| relation.words.as_slice())
     }
-
-    pub(crate) fn has_category(&self, kind: usize, category: &str) -> bool {
-        self.kinds[kind].category == category
-    }
 }
