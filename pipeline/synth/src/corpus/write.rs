@@ -82,6 +82,8 @@ pub fn write(world: &World, options: CorpusOptions, out: &Path, watch: &dyn Watc
     }
     Files { world, seed: options.seed, root, shown: &shown }.write(&mut report)?;
 
+    layouts::readme(world, options, root)?;
+
     // One wait for all files instead of one for each.
     let handle = fs::File::open(root).map_err(Error::io("open", root))?;
     rustix::fs::syncfs(&handle).map_err(|error| Error::io("sync", root)(error.into()))?;
