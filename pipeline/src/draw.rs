@@ -99,7 +99,7 @@ fn draw(pixels: &decoding::Picture, picture: &Picture) -> Result<decoding::Pictu
 }
 
 /// Pictures beside or below each other.
-fn joined(pictures: &[decoding::Picture], beside: bool) -> decoding::Picture {
+pub(crate) fn joined(pictures: &[decoding::Picture], beside: bool) -> decoding::Picture {
     let along = |picture: &decoding::Picture| if beside { picture.width } else { picture.height };
     let across = |picture: &decoding::Picture| if beside { picture.height } else { picture.width };
     let gaps = GAP * (pictures.len() as u32).saturating_sub(1);

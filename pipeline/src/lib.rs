@@ -3,6 +3,7 @@
 mod bench;
 pub mod boxes;
 mod build;
+mod contact_sheet;
 mod draw;
 mod error;
 mod explain;
@@ -23,6 +24,7 @@ mod watch;
 
 pub use bench::{ReadBench, bench_read};
 pub use build::{BuildOptions, BuildReport, build, commit, dry_run, plan_only, run_task};
+pub use contact_sheet::draw_contact_sheet;
 pub use draw::draw_rows;
 pub use error::Error;
 pub use explain::{Finding, explain};

@@ -71,6 +71,7 @@ fn the_command_line_is_the_frozen_one() {
         "vocabulary",
         "bench",
         "synth",
+        "synth-baselines",
     ];
     let mut help = run(&mut pipeline_command(["--help"])).1;
     for verb in verbs {

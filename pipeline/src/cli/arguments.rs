@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Draw a corpus with known content, in the layouts of COCO, VQA, GQA, NLVR2, NoCaps and others
     Synth(SynthArguments),
+    /// Measure how far one gets in a drawn corpus without looking; the table goes into its README
+    SynthBaselines(SynthBaselinesArguments),
 }
 
 #[derive(Debug, Args)]
@@ -185,6 +187,18 @@ pub(crate) struct SynthArguments {
     /// Description of the world (TOML) [default: the one in docs/synth.md]
     #[arg(long, value_name = "FILE")]
     pub(crate) world: Option<PathBuf>,
+    /// Also draw 16 pictures with what is said about them into a PNG, to be confirmed by eye
+    #[arg(long, value_name = "FILE")]
+    pub(crate) contact_sheet: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SynthBaselinesArguments {
+    /// Folder of the corpus
+    pub(crate) corpus: PathBuf,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -38,6 +38,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Vocabulary(arguments) => vocabulary(&arguments),
         Command::Bench(arguments) => bench(&arguments),
         Command::Synth(arguments) => synth::synth(&arguments),
+        Command::SynthBaselines(arguments) => synth::baselines(&arguments),
     }
 }
 

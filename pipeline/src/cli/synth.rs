@@ -6,10 +6,10 @@ use indicatif::HumanCount;
 use pipeline::Watch as _;
 use pipeline_synth::{CorpusOptions, World};
 
-use super::arguments::SynthArguments;
+use super::arguments::{SynthArguments, SynthBaselinesArguments};
 use super::exit::Exit;
 use super::progress::Progress;
-use super::stdout::say_line;
+use super::stdout::{say, say_line};
 
 pub(super) fn synth(arguments: &SynthArguments) -> anyhow::Result<Exit> {
     let world = match &arguments.world {
@@ -28,6 +28,11 @@ pub(super) fn synth(arguments: &SynthArguments) -> anyhow::Result<Exit> {
             }
         })?;
     progress.finish();
+    if let Some(path) = &arguments.contact_sheet {
+        let scenes = pipeline_synth::sheet(&arguments.out).map_err(engine_error)?;
+        let png = pipeline::draw_contact_sheet(&scenes)?;
+        std::fs::write(path, png).map_err(pipeline::Error::io("write", path))?;
+    }
     if arguments.json {
         say_line!("{}", serde_json::to_string(&report)?)?;
         return Ok(Exit::Done);
@@ -48,6 +53,17 @@ pub(super) fn synth(arguments: &SynthArguments) -> anyhow::Result<Exit> {
     }
     say_line!("specs     {}", report.specs.join(" "))?;
     say_line!("next      pipeline build {folder}/specs/captions-train.toml --out OUT")?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn baselines(arguments: &SynthBaselinesArguments) -> anyhow::Result<Exit> {
+    let found = pipeline_synth::measure(&arguments.corpus).map_err(engine_error)?;
+    pipeline_synth::record(&arguments.corpus, &found).map_err(engine_error)?;
+    if arguments.json {
+        say_line!("{}", serde_json::to_string(&found)?)?;
+    } else {
+        say!("{found}")?;
+    }
     Ok(Exit::Done)
 }
 

@@ -70,8 +70,7 @@ fn coco(folder: &Path) -> Result<Vec<SheetScene>, Error> {
     let annotations: Value = json(&folder.join("vqa/v2_mscoco_val2014_annotations.json"))?;
     let mut told: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
-    for (question, annotation) in
-        list(&questions, "questions").iter().zip(list(&annotations, "annotations"))
+    for (question, annotation) in list(&questions, "questions").iter().zip(list(&annotations, "annotations"))
     {
         let id = question["image_id"].as_u64().unwrap_or_default();
         let text = question["question"].as_str().unwrap_or_default();

@@ -5,12 +5,16 @@
 
 mod colours;
 mod labels;
+mod lines;
 mod text;
+
+pub use lines::draw_lines;
 
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform};
 
 use crate::Error;
 use crate::decoding::Picture;
+use crate::encoding::encode_png;
 use crate::preparation::{Filter, Resize, resize};
 use labels::Label;
 use text::Font;
@@ -139,18 +143,13 @@ fn draw_label(canvas: &mut Pixmap, label: &Label<'_>, font: &Font) {
 }
 
 fn encoded(canvas: &Pixmap) -> Result<Vec<u8>, Error> {
-    let rgb: Vec<u8> =
-        canvas.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect();
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, canvas.width(), canvas.height());
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let written = encoder.write_header().and_then(|mut writer| {
-        writer.write_image_data(&rgb)?;
-        writer.finish()
-    });
-    written.map_err(|error| Error::Preparation { problem: format!("no PNG: {error}") })?;
-    Ok(bytes)
+    encode_png(&picture_of(canvas))
+}
+
+/// An opaque canvas as a picture.
+fn picture_of(canvas: &Pixmap) -> Picture {
+    let rgb = canvas.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect();
+    Picture { width: canvas.width(), height: canvas.height(), rgb }
 }
 
 #[cfg(test)]

@@ -170,12 +170,10 @@ fn rank(
     let order = |a: (f64, u64), b: (f64, u64)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
     let (mut to_text, mut to_picture) = ([0.0; 3], [0.0; 3]);
     for (at, picture) in pictures.iter().enumerate() {
-        let scores: Vec<(f64, u64)> = captions
-            .iter()
-            .zip(&ties)
-            .map(|((_, caption), tie)| (score(picture, caption), *tie))
-            .collect();
-        let own = captions.iter().zip(&scores).filter(|((owner, _), _)| *owner == at).map(|(_, score)| *score);
+        let scores: Vec<(f64, u64)> =
+            captions.iter().zip(&ties).map(|((_, caption), tie)| (score(picture, caption), *tie)).collect();
+        let own =
+            captions.iter().zip(&scores).filter(|((owner, _), _)| *owner == at).map(|(_, score)| *score);
         let Some(best) = own.min_by(|a, b| order(*a, *b)) else { continue };
         let before = scores.iter().filter(|other| order(**other, best).is_lt()).count();
         add(&mut to_text, before, pictures.len());
@@ -253,11 +251,11 @@ mod tests {
     #[test]
     fn recall_is_full_with_the_right_score_and_chance_with_none() {
         let tags = |at: usize| BTreeSet::from([format!("kind{at}")]);
-        let pictures: Vec<Ranked> = (0..40)
-            .map(|at| Ranked { tags: tags(at), captions: vec![format!("A kind{at}."); 5] })
-            .collect();
+        let pictures: Vec<Ranked> =
+            (0..40).map(|at| Ranked { tags: tags(at), captions: vec![format!("A kind{at}."); 5] }).collect();
         let names: BTreeSet<String> = pictures.iter().flat_map(|picture| picture.tags.clone()).collect();
-        let found = rank("t", &pictures, &|picture, caption| agreement(&picture.tags, &named(&names, caption)));
+        let found =
+            rank("t", &pictures, &|picture, caption| agreement(&picture.tags, &named(&names, caption)));
         assert!(found.to_text == [1.0; 3] && found.to_picture.iter().all(|share| *share > 0.999));
         let blind = rank("t", &pictures, &|_, _| 0.0);
         assert!(blind.to_picture[0] < 0.08 && (blind.chance_to_picture[0] - 0.025).abs() < 1e-9);

@@ -6,17 +6,15 @@ use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use rayon::prelude::*;
 
+use super::Pixels;
 use super::files::{layout, names};
 use super::text_model::{Linear, Sparse, Training};
-use super::Pixels;
 use crate::Error;
 
 /// Sides to which crops are brought, in pixels; the best counts.
 const SIDES: [u32; 2] = [12, 24];
-const TRAININGS: [Training; 2] = [
-    Training { epochs: 15, rate: 0.002, decay: 1e-3 },
-    Training { epochs: 15, rate: 0.0005, decay: 1e-2 },
-];
+const TRAININGS: [Training; 2] =
+    [Training { epochs: 15, rate: 0.002, decay: 1e-3 }, Training { epochs: 15, rate: 0.0005, decay: 1e-2 }];
 
 pub(super) fn measure(folder: &Path) -> Result<Pixels, Error> {
     let classes = names(&folder.join("crops/train"))?;
@@ -29,11 +27,8 @@ pub(super) fn measure(folder: &Path) -> Result<Pixels, Error> {
         train.iter().for_each(|(_, class)| counts[*class] += 1);
         let majority = (0..classes.len()).max_by_key(|&class| counts[class]).unwrap_or_default();
         let share = |right: usize| right as f64 / asked.len().max(1) as f64;
-        sizes = (
-            train.len(),
-            asked.len(),
-            share(asked.iter().filter(|(_, class)| *class == majority).count()),
-        );
+        sizes =
+            (train.len(), asked.len(), share(asked.iter().filter(|(_, class)| *class == majority).count()));
         let accuracies: Vec<f64> = TRAININGS
             .par_iter()
             .map(|&training| {

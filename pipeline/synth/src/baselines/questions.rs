@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::WordsAlone;
 use super::files::{json, json_lines};
 use super::text_model::{Linear, Training, Words};
-use super::WordsAlone;
 use crate::Error;
 
 /// The settings that are tried; the best counts, as it would for somebody who wants to prove a corpus easy.
@@ -77,7 +77,8 @@ impl Asked {
         }
         let agree = self.ten.iter().filter(|one| *one == answer).count() as f64;
         let others = |count: f64| (count / 3.0).min(1.0);
-        (agree * others(agree - 1.0) + (self.ten.len() as f64 - agree) * others(agree)) / self.ten.len() as f64
+        (agree * others(agree - 1.0) + (self.ten.len() as f64 - agree) * others(agree))
+            / self.ten.len() as f64
     }
 }
 

@@ -33,8 +33,7 @@ impl Linear {
         classes: usize,
         training: Training,
     ) -> Linear {
-        let mut model =
-            Linear { classes, weights: vec![0.0; features * classes], bias: vec![0.0; classes] };
+        let mut model = Linear { classes, weights: vec![0.0; features * classes], bias: vec![0.0; classes] };
         let steps = training.epochs * examples.len() as u64;
         let mut step = 0;
         for epoch in 0..training.epochs {
@@ -153,8 +152,7 @@ mod tests {
             test.iter().filter(|(text, class)| model.best(&words.known(text)) == *class).count()
         };
         assert_eq!(right(&train), 200);
-        let drawn: Vec<_> =
-            train.iter().enumerate().map(|(at, (text, _))| (text.clone(), at % 2)).collect();
+        let drawn: Vec<_> = train.iter().enumerate().map(|(at, (text, _))| (text.clone(), at % 2)).collect();
         assert!((60..140).contains(&right(&drawn)), "{}", right(&drawn));
     }
 }
