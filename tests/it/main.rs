@@ -12,3 +12,4 @@ mod paper_corpora; // the corpora of the papers from raw pictures
 mod pictures; // raw pictures, boxes and backbones through the whole engine
 mod readme; // its commands run as they stand there
 mod same_bytes; // threads and processes never change a byte; a changed plan is refused
+mod synth; // the drawn corpus: written, built, measured, the same in every run

@@ -168,7 +168,7 @@ fn rank(
     let mut chance = Chance::new(0, Stream::Controls, 1);
     let ties: Vec<u64> = captions.iter().map(|_| chance.word()).collect();
     let order = |a: (f64, u64), b: (f64, u64)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-    let (mut to_text, mut to_picture) = ([0.0; 3], [0.0; 3]);
+    let (mut to_text, mut to_picture) = ([0; 3], [0; 3]);
     for (at, picture) in pictures.iter().enumerate() {
         let scores: Vec<(f64, u64)> =
             captions.iter().zip(&ties).map(|((_, caption), tie)| (score(picture, caption), *tie)).collect();
@@ -176,28 +176,28 @@ fn rank(
             captions.iter().zip(&scores).filter(|((owner, _), _)| *owner == at).map(|(_, score)| *score);
         let Some(best) = own.min_by(|a, b| order(*a, *b)) else { continue };
         let before = scores.iter().filter(|other| order(**other, best).is_lt()).count();
-        add(&mut to_text, before, pictures.len());
+        add(&mut to_text, before);
     }
     for (owner, caption) in &captions {
         let scores: Vec<(f64, u64)> =
             pictures.iter().map(|picture| (score(picture, caption), chance.word())).collect();
         let before = scores.iter().filter(|other| order(**other, scores[*owner]).is_lt()).count();
-        add(&mut to_picture, before, captions.len());
+        add(&mut to_picture, before);
     }
     let each = captions.len() as f64 / pictures.len().max(1) as f64;
     Retrieval {
         scorer,
         pictures: pictures.len(),
-        to_text,
-        to_picture,
+        to_text: to_text.map(|found| found as f64 / pictures.len().max(1) as f64),
+        to_picture: to_picture.map(|found| found as f64 / captions.len().max(1) as f64),
         chance_to_text: KS.map(|k| first_of(k, each as usize, captions.len())),
         chance_to_picture: KS.map(|k| (k as f64 / pictures.len().max(1) as f64).min(1.0)),
     }
 }
 
-fn add(recalls: &mut [f64; 3], before: usize, of: usize) {
-    for (recall, k) in recalls.iter_mut().zip(KS) {
-        *recall += f64::from(u8::from(before < k)) / of as f64;
+fn add(found: &mut [usize; 3], before: usize) {
+    for (found, k) in found.iter_mut().zip(KS) {
+        *found += usize::from(before < k);
     }
 }
 
@@ -256,7 +256,7 @@ mod tests {
         let names: BTreeSet<String> = pictures.iter().flat_map(|picture| picture.tags.clone()).collect();
         let found =
             rank("t", &pictures, &|picture, caption| agreement(&picture.tags, &named(&names, caption)));
-        assert!(found.to_text == [1.0; 3] && found.to_picture.iter().all(|share| *share > 0.999));
+        assert!(found.to_text == [1.0; 3] && found.to_picture == [1.0; 3]);
         let blind = rank("t", &pictures, &|_, _| 0.0);
         assert!(blind.to_picture[0] < 0.08 && (blind.chance_to_picture[0] - 0.025).abs() < 1e-9);
         // One order of captions serves all pictures, so one picture has the first.

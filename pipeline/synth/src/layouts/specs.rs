@@ -154,3 +154,22 @@ impl Spec<'_> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specs_load_and_lead_to_files_of_the_corpus() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("specs")).unwrap();
+        let names = specs(folder.path()).unwrap();
+        assert_eq!(names.len(), 15);
+        for name in names {
+            let path = folder.path().join(format!("specs/{name}.toml"));
+            let spec = data_specs::CorpusSpec::load(&path, &[]).unwrap();
+            let images = spec.images.unwrap().path.unwrap();
+            assert!(images.starts_with(folder.path()), "{}", images.display());
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Whether something is there, and what it looks like.
 
 use super::{Asker, Fact, Question, Step, Template, both_answers, yes_no};
+use crate::scene::Object;
 use crate::texts::{a, capital};
 use crate::world::Weave;
 
@@ -167,11 +168,9 @@ impl Asker<'_> {
 
     fn category(&mut self) {
         for category in &self.world.categories {
-            let of_it = |object: &crate::scene::Object| object.category(self.world) == category.name;
+            let of_it = |object: &Object| self.world.is_of(object.kind, &category.name);
             let Some(found) = self.scene.only(of_it) else { continue };
             let (name, kind) = (&category.name, &self.world.kinds[self.scene.objects[found].kind]);
-            let kinds = self.world.kinds.iter().filter(|kind| kind.category == *name);
-            let valid = kinds.map(|kind| kind.name.clone()).collect();
             self.asked.push(Question {
                 template: Template::WhatOfCategory,
                 meaning: format!("which {name}"),
@@ -194,7 +193,7 @@ impl Asker<'_> {
                     ),
                     Step::new("query", "name", &[0]),
                 ],
-                valid,
+                valid: self.world.names_of(name),
                 tells: vec![Fact::Exists(found), Fact::Kind(found)],
                 needs: vec![vec![Fact::Kind(found)]],
             });

@@ -113,10 +113,8 @@ fn follow(world: &World, scene: &Scene, fact: Fact, known: &mut BTreeSet<Fact>) 
                 known.insert(Fact::Related(object, turned, subject));
             }
         }
-        Fact::Kind(at) => {
-            if known.contains(&Fact::Exists(at)) {
-                known.insert(Fact::Some(objects[at].kind));
-            }
+        Fact::Kind(at) if known.contains(&Fact::Exists(at)) => {
+            known.insert(Fact::Some(objects[at].kind));
         }
         Fact::SomeColoured(kind, _) => {
             known.insert(Fact::Some(kind));

@@ -182,7 +182,7 @@ impl Asker<'_> {
         let other = self.name(object).to_string();
         for category in &self.world.categories {
             let of_it: Vec<usize> = (0..self.scene.objects.len())
-                .filter(|&at| at != object && self.scene.objects[at].category(self.world) == category.name)
+                .filter(|&at| at != object && self.world.is_of(self.scene.objects[at].kind, &category.name))
                 .collect();
             let plain: Option<Vec<bool>> =
                 of_it.iter().map(|&subject| self.scene.holds(subject, rule, object)).collect();
@@ -191,13 +191,11 @@ impl Asker<'_> {
             let what = &category.name;
             let wordings = words.iter().map(|words| format!("What {what} is {words} the {other}?")).collect();
             self.related_name(subject, rule, object, wordings, Template::WhatIsBeside);
-            let kinds = self.world.kinds.iter().filter(|kind| kind.category == *what);
-            let valid = kinds.map(|kind| kind.name.clone()).collect();
             if let Some(asked) = self.asked.last_mut() {
                 asked.meaning = format!("what {what} {} {other}", words[0]);
                 asked.types = ["query", "rel", "categoryRelS"];
                 asked.global = Some(what.clone());
-                asked.valid = valid;
+                asked.valid = self.world.names_of(what);
                 asked.program[1].argument = asked.program[1].argument.replacen('_', what, 1);
             }
         }

@@ -1,7 +1,7 @@
 //! What is true of a scene, what is false, and what a careful person would leave open.
 
 use super::{Object, Scene};
-use crate::world::{Rule, World};
+use crate::world::Rule;
 
 /// Pixels within which two objects may be said to touch.
 const NEAR: i64 = 8;
@@ -68,10 +68,6 @@ impl Object {
     pub(crate) fn belongs_to(&self, other: usize) -> bool {
         self.base.is_some_and(|(_, base)| base == other)
     }
-
-    pub(crate) fn category<'a>(&self, world: &'a World) -> &'a str {
-        &world.kinds[self.kind].category
-    }
 }
 
 /// In which direction `a` plainly lies from `b`.
@@ -105,7 +101,9 @@ mod tests {
     use super::super::Pose;
     use super::*;
 
-    fn scene(boxes: &[([u32; 4], Option<(Rule, usize)>)]) -> Scene {
+    type Placed = ([u32; 4], Option<(Rule, usize)>);
+
+    fn scene(boxes: &[Placed]) -> Scene {
         let pose = Pose { centre: [0.0; 2], side: 1.0, turn: 0.0, flipped: false };
         let object =
             |&(rect, base)| Object { kind: 0, colour: 0, size: 0, texture: 0, pose, base, rect, area: 1 };

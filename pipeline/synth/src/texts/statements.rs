@@ -162,7 +162,7 @@ impl Claim {
         };
         let plural = |kind: usize| &world.kinds[kind].plural;
         let one = |look: Look| a(&look.words(world));
-        let text = match self {
+        match self {
             Claim::Exactly(at, kind, count) => {
                 format!("The {} {image} contains exactly {}.", side(at), some(kind, count))
             }
@@ -192,8 +192,7 @@ impl Claim {
                 let name = &world.kinds[kind].name;
                 format!("The {name} on the left has the same color as the {name} on the right.")
             }
-        };
-        text
+        }
     }
 }
 
@@ -210,4 +209,63 @@ fn related(scene: &Scene, subject: usize, rule: Rule, object: usize) -> Option<b
         }
     }
     plain.then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Stream;
+    use crate::scene::Wanted;
+
+    #[test]
+    fn every_set_has_statements_and_each_is_true_of_two_pairs() {
+        let world = World::standard();
+        let kinds: Vec<usize> = (0..world.kinds.len()).collect();
+        let mut found = 0;
+        for set in 0..40 {
+            let focus = [set as usize % 31, (set as usize + 7) % 31, (set as usize + 13) % 31];
+            let scenes: Vec<Scene> = (0..8)
+                .map(|at| {
+                    let must = focus[..1 + at as usize % 3].to_vec();
+                    Scene::draw(&world, &Wanted { kinds: &kinds, must }, 3, set * 8 + at).unwrap().0
+                })
+                .collect();
+            let [a, b, c, d, e, f, g, h] = &scenes[..] else { panic!("eight scenes") };
+            let pairs = [[a, b], [c, d], [e, f], [g, h]];
+            let mut chance = Chance::new(3, Stream::Captions, set);
+            let told = statements(&world, &pairs, &focus, &mut chance);
+            assert!(!told.is_empty() && told.len() <= STATEMENTS, "set {set}: {}", told.len());
+            for statement in &told {
+                assert_eq!(statement.truths.iter().filter(|truth| **truth).count(), 2);
+                found += 1;
+                // One sort is recounted from its words.
+                let Some(rest) = statement.sentence.strip_prefix("The left ") else { continue };
+                let Some((_, rest)) = rest.split_once(" contains exactly ") else { continue };
+                let (count, name) = rest.trim_end_matches('.').split_once(' ').unwrap();
+                for (pair, truth) in pairs.iter().zip(statement.truths) {
+                    let there = pair[0].count(|object| {
+                        let kind = &world.kinds[object.kind];
+                        kind.name == name || kind.plural == name
+                    });
+                    assert_eq!(number_word(there) == count, truth, "{}", statement.sentence);
+                }
+            }
+        }
+        assert!(found >= 140, "{found}");
+    }
+
+    #[test]
+    fn what_pictures_leave_open_is_not_claimed() {
+        let world = World::standard();
+        let kinds: Vec<usize> = (0..world.kinds.len()).collect();
+        let wanted = Wanted { kinds: &kinds, must: vec![0, 0, 1] };
+        let scenes: Vec<Scene> =
+            (0..60).map(|index| Scene::draw(&world, &wanted, 6, index).unwrap().0).collect();
+        let claim = Claim::Related(Side::Left, 0, Rule::Left, 1);
+        let answers: Vec<_> = scenes.iter().map(|scene| claim.holds(&[scene, scene])).collect();
+        for answer in [None, Some(true), Some(false)] {
+            assert!(answers.contains(&answer), "{answer:?}");
+        }
+        assert_eq!(Claim::SameColour(0).holds(&[&scenes[0], &scenes[0]]), None, "two of them");
+    }
 }

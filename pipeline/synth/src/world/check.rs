@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Domain, Rule, World};
+use super::{Domain, Rule, Splits, World};
 use crate::Error;
 
 /// How far apart the sides of two sizes are at least: nobody should have to guess.
@@ -38,7 +38,7 @@ impl World {
             self.shares.open_images,
             self.shares.nocaps,
         ];
-        if shares.iter().any(|share| !(*share > 0.0)) || (shares.iter().sum::<f64>() - 1.0).abs() > 1e-6 {
+        if !shares.iter().all(|share| *share > 0.0) || (shares.iter().sum::<f64>() - 1.0).abs() > 1e-6 {
             return bad("shares", "each lies above 0, and they add up to 1".into());
         }
         let Splits { train, val } = self.splits;
@@ -64,7 +64,7 @@ impl World {
                 return bad("size.side", what);
             }
         }
-        if self.textures.iter().any(|texture| !(texture.weight > 0.0)) {
+        if !self.textures.iter().all(|texture| texture.weight > 0.0) {
             return bad("texture.weight", "lies above 0".into());
         }
         for domain in [Domain::In, Domain::Out] {
@@ -149,8 +149,6 @@ impl World {
         Ok(())
     }
 }
-
-use super::Splits;
 
 #[cfg(test)]
 mod tests {

@@ -218,4 +218,22 @@ impl World {
     pub(crate) fn words(&self, rule: Rule) -> Option<&[String]> {
         self.relations.iter().find(|relation| relation.rule == rule).map(|relation| relation.words.as_slice())
     }
+
+    /// Whether a kind is of a category, or of one below it.
+    pub(crate) fn is_of(&self, kind: usize, category: &str) -> bool {
+        let mut above = Some(self.kinds[kind].category.as_str());
+        while let Some(name) = above {
+            if name == category {
+                return true;
+            }
+            above = self.categories.iter().find(|one| one.name == name).and_then(|one| one.parent.as_deref());
+        }
+        false
+    }
+
+    /// Names of the kinds that are of a category.
+    pub(crate) fn names_of(&self, category: &str) -> Vec<String> {
+        let kinds = (0..self.kinds.len()).filter(|&kind| self.is_of(kind, category));
+        kinds.map(|kind| self.kinds[kind].name.clone()).collect()
+    }
 }
