@@ -13,6 +13,7 @@ pub(crate) enum Stream {
     Crops = 7,
     Training = 8,
     Controls = 9,
+    MoreQuestions = 10,
 }
 
 /// The numbers of one seed, stream and index, in the order of the draws.

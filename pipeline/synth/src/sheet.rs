@@ -52,22 +52,30 @@ struct Statement {
     label: String,
 }
 
-/// The first scenes of the validation splits in `folder`, as its files tell them.
+/// The first scenes of the validation splits in `folder`, as its files tell them; small corpora are shown from the
+/// other splits, too.
 ///
 /// # Errors
 /// Files that are missing or have another layout.
 pub fn sheet(folder: &Path) -> Result<Vec<SheetScene>, Error> {
-    let mut scenes = coco(folder)?;
-    scenes.extend(gqa(folder)?);
-    scenes.extend(nlvr2(folder)?);
-    scenes.extend(nocaps(folder)?);
-    Ok(scenes)
+    let (mut coco_scenes, mut gqa_scenes) = (Vec::new(), Vec::new());
+    for (split, of_gqa) in [("val", "val"), ("test", "testdev"), ("train", "train")] {
+        if coco_scenes.len() < COCO {
+            coco_scenes.extend(coco(folder, split)?);
+        }
+        if gqa_scenes.len() < GQA {
+            gqa_scenes.extend(gqa(folder, of_gqa)?);
+        }
+    }
+    coco_scenes.truncate(COCO);
+    gqa_scenes.truncate(GQA);
+    Ok([coco_scenes, gqa_scenes, nlvr2(folder)?, nocaps(folder)?].concat())
 }
 
-fn coco(folder: &Path) -> Result<Vec<SheetScene>, Error> {
-    let captions: Captions = json(&folder.join("coco/annotations/captions_val2014.json"))?;
-    let questions: Value = json(&folder.join("vqa/v2_OpenEnded_mscoco_val2014_questions.json"))?;
-    let annotations: Value = json(&folder.join("vqa/v2_mscoco_val2014_annotations.json"))?;
+fn coco(folder: &Path, split: &str) -> Result<Vec<SheetScene>, Error> {
+    let captions: Captions = json(&folder.join(format!("coco/annotations/captions_{split}2014.json")))?;
+    let questions: Value = json(&folder.join(format!("vqa/v2_OpenEnded_mscoco_{split}2014_questions.json")))?;
+    let annotations: Value = json(&folder.join(format!("vqa/v2_mscoco_{split}2014_annotations.json")))?;
     let mut told: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
     for (question, annotation) in list(&questions, "questions").iter().zip(list(&annotations, "annotations"))
@@ -81,13 +89,18 @@ fn coco(folder: &Path) -> Result<Vec<SheetScene>, Error> {
         let own = captions.annotations.iter().filter(|caption| caption.image_id == image.id);
         let mut lines: Vec<String> = own.take(CAPTIONS).map(|caption| caption.caption.clone()).collect();
         lines.extend(spread(told.remove(&image.id).unwrap_or_default()));
-        SheetScene { pictures: vec![folder.join("coco/val2014").join(&image.file_name)], lines }
+        let picture = folder.join(format!("coco/{split}2014")).join(&image.file_name);
+        SheetScene { pictures: vec![picture], lines }
     });
     Ok(scenes.collect())
 }
 
-fn gqa(folder: &Path) -> Result<Vec<SheetScene>, Error> {
-    let questions: BTreeMap<String, Value> = json(&folder.join("gqa/val_all_questions.json"))?;
+fn gqa(folder: &Path, split: &str) -> Result<Vec<SheetScene>, Error> {
+    let file = match split {
+        "train" => "gqa/train_all_questions/train_all_questions_0.json".to_string(),
+        _ => format!("gqa/{split}_all_questions.json"),
+    };
+    let questions: BTreeMap<String, Value> = json(&folder.join(file))?;
     let mut told: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for question in questions.values() {
         let word = |name: &str| question[name].as_str().unwrap_or_default().to_string();
@@ -95,7 +108,7 @@ fn gqa(folder: &Path) -> Result<Vec<SheetScene>, Error> {
         told.entry(word("imageId").parse().unwrap_or_default()).or_default().push(line);
     }
     let scenes = told.into_iter().take(GQA).map(|(id, lines)| SheetScene {
-        pictures: vec![folder.join(format!("gqa/images/val/{id}.jpg"))],
+        pictures: vec![folder.join(format!("gqa/images/{split}/{id}.jpg"))],
         lines: spread(lines),
     });
     Ok(scenes.collect())

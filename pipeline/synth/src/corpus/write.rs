@@ -187,7 +187,7 @@ impl Files<'_> {
                 balanced: &self.root.join(&balanced),
                 choices: &self.root.join(format!("gqa/{gqa}_choices.json")),
             };
-            let questions = layouts::gqa(self.world, self.seed, &shown, &files)?;
+            let questions = layouts::gqa(self.world, self.seed, split, &shown, &files)?;
             count(all, questions[0]);
             count(balanced, questions[1]);
             let name = format!("gqa/{gqa}_sceneGraphs.json");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Pieces, object_id};
 use crate::Error;
 use crate::chance::{Chance, Stream};
-use crate::corpus::Shown;
+use crate::corpus::{Shown, Split};
 use crate::questions::{self, Knowledge, Question, Step, Template};
 use crate::world::World;
 
@@ -42,12 +42,14 @@ struct Asked<'a> {
 pub(crate) fn gqa(
     world: &World,
     seed: u64,
+    split: Split,
     shown: &[&Shown],
     files: &GqaFiles<'_>,
 ) -> Result<[u64; 2], Error> {
     let ask = |at: usize| questions::ask(world, &shown[at].scene, shown[at].slot.id);
     let allowed = |template: Template| !template.counts();
-    let chosen = questions::balanced(seed, shown.len(), EACH, allowed, ask);
+    let purpose = format!("gqa {}", split.of_gqa());
+    let chosen = questions::balanced(seed, &purpose, shown.len(), EACH, allowed, ask);
     let (mut all, mut balanced) = (Pieces::create(files.all)?, Pieces::create(files.balanced)?);
     let mut choices = Pieces::create(files.choices)?;
     for file in [&mut all, &mut balanced, &mut choices] {
@@ -61,7 +63,7 @@ pub(crate) fn gqa(
         while let Some(one) = chosen.next_if(|one| one.picture == picture) {
             wanted.push((one.question, one.wording, true));
         }
-        let mut chance = Chance::new(seed, Stream::Answers, shown.slot.index);
+        let mut chance = Chance::new(seed, Stream::MoreQuestions, shown.slot.index);
         more(world, shown, &possible, &mut wanted, &mut chance);
         let asked: Vec<Asked<'_>> = wanted
             .into_iter()

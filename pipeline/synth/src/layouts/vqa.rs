@@ -53,7 +53,8 @@ pub(crate) fn vqa(
     let ask = |at: usize| questions::ask(world, &shown[at].scene, shown[at].slot.id);
     // VQA has no programs to lean on: questions of logic are GQA's.
     let allowed = |template| !matches!(template, Template::Both | Template::Either | Template::WhichColour);
-    let chosen = questions::balanced(seed, shown.len(), EACH, allowed, ask);
+    let purpose = format!("vqa {}", split.name());
+    let chosen = questions::balanced(seed, &purpose, shown.len(), EACH, allowed, ask);
 
     let subtype = format!("{}2014", split.name());
     let head = json!({ "description": "drawn questions", "version": "2.0", "contributor": "pipeline synth" });

@@ -212,7 +212,7 @@ impl Asker<'_> {
             ],
             answer: place.name.clone(),
             also: place.also.clone(),
-            sentence: format!("It is {}.", a(&place.name)),
+            sentence: format!("It is {}.", place.phrase),
             about: vec![],
             types: ["query", "global", "place"],
             global: Some("place".into()),

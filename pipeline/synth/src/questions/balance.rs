@@ -16,7 +16,7 @@ pub(crate) struct Chosen {
     pub(crate) wording: usize,
 }
 
-/// What is to be known of a question to choose it: forty bytes, since there are hundreds for a picture.
+/// What is to be known of a question to choose it: a few bytes, since there are hundreds for a picture.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     picture: u32,
@@ -30,7 +30,7 @@ type Round = Vec<Chosen>;
 /// Questions of one picture at most, for each that is wanted of it.
 const CROWDED: usize = 3;
 
-/// Chooses about `each` questions for each of `pictures` pictures.
+/// Chooses about `each` questions for each of `pictures` pictures; another `purpose`, another choice.
 ///
 /// `ask` gives all questions of a picture. Those with one meaning are a group; of a group, `m` pictures are taken
 /// for each of `k` answers, where `m k` is largest and `k` at least two. One picture for each answer is a round,
@@ -38,6 +38,7 @@ const CROWDED: usize = 3;
 /// it learns. Templates take turns until there are enough questions.
 pub(crate) fn balanced(
     seed: u64,
+    purpose: &str,
     pictures: usize,
     each: usize,
     allowed: impl Fn(Template) -> bool,
@@ -59,11 +60,11 @@ pub(crate) fn balanced(
     }
     let mut rounds: BTreeMap<Template, Vec<Round>> = BTreeMap::new();
     for ((template, meaning), answers) in groups {
-        let mut chance = Chance::of_text(seed, Stream::Questions, &meaning);
+        let mut chance = Chance::of_text(seed, Stream::Questions, &format!("{purpose}: {meaning}"));
         rounds.entry(template).or_default().extend(rounds_of(answers, &mut chance));
     }
     for (template, rounds) in &mut rounds {
-        Chance::new(seed, Stream::Questions, *template as u64).shuffle(rounds);
+        Chance::of_text(seed, Stream::Questions, &format!("{purpose}: {template:?}")).shuffle(rounds);
     }
     take_turns(rounds, pictures, each)
 }

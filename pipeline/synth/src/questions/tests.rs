@@ -16,7 +16,7 @@ fn scenes(count: u64) -> (World, Vec<Scene>) {
 fn every_wording_is_asked_with_every_answer_as_often() {
     let (world, scenes) = scenes(120);
     let asked = |at: usize| ask(&world, &scenes[at], at as u64);
-    let chosen = balanced(1, scenes.len(), 6, |_| true, asked);
+    let chosen = balanced(1, "test", scenes.len(), 6, |_| true, asked);
     assert!(chosen.len() >= 6 * scenes.len() && chosen.len() < 8 * scenes.len(), "{}", chosen.len());
     let mut answers: BTreeMap<(String, String), BTreeMap<String, usize>> = BTreeMap::new();
     let mut templates = BTreeMap::<_, usize>::new();

@@ -147,7 +147,7 @@ impl Teller<'_> {
         };
         let objects = &self.scene.objects;
         let mut words = vec![number_word(all.len())];
-        if chance.happens(0.15) {
+        if all.len() > 2 && chance.happens(0.2) {
             words = vec!["several".to_string()];
         }
         if let Some(size) = shared(&|at| objects[at].size).filter(|_| chance.happens(SIZE)) {
