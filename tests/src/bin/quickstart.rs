@@ -1,11 +1,10 @@
-//! `cargo quickstart`: the whole way on a made-up corpus, with one crash in the middle.
+//! `cargo quickstart`: the whole way on a drawn corpus, with one crash in the middle.
 #![expect(clippy::print_stdout, reason = "the quickstart talks to its user")]
 
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use conformance::binaries::{pipeline_command, root, run};
-use conformance::made_up::MadeUp;
 use conformance::oracle;
 
 fn main() -> Result<()> {
@@ -14,42 +13,40 @@ fn main() -> Result<()> {
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
-    println!("1. A feature TSV with captions: 600 pictures of 12 regions x 256 numbers, 5 captions each");
-    let corpus = MadeUp { pictures: 600, regions: 12, width: 256, captions: 5, seed: 1 };
-    let files = corpus.write(&folder.join("input"))?;
-    let dataset = folder.join("dataset");
-    let out = dataset.display().to_string();
-    let features = format!("features={}", files.features.display());
-    let captions = format!("captions={}", files.captions.display());
-    let spec = "data-specs/corpora/lxmert-tsv.toml";
-    let build =
-        ["build", spec, "--set", &features, "--set", &captions, "--set", "shard.rows=100", "--out", &out];
+    std::fs::create_dir_all(&folder)?;
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (corpus, sheet, dataset, page, rows) =
+        (path("corpus"), path("sheet.png"), path("dataset"), path("stats.html"), path("rows.png"));
 
-    println!("\n2. Build, and die (kill -9) when the third shard has its name but no receipt");
+    println!("1. Draw a corpus: 120 pictures with captions, boxes and questions in the official layouts");
+    show(&["synth", "--images", "120", "--seed", "7", "--out", &corpus, "--contact-sheet", &sheet])?;
+
+    println!("\n2. Build its training captions, and die (kill -9) when the second shard has its name but no receipt");
+    let spec = format!("{corpus}/specs/captions-train.toml");
+    let build = ["build", &spec, "--set", "shard.rows=10", "--out", &dataset];
     println!("   pipeline {}", build.join(" "));
-    let (code, _, _) = run(pipeline_command(build).env("PIPELINE_FAILPOINT", "shard-renamed:3"));
-    ensure!(code == 128 + 9, "the build was to be killed and ended with {code}");
+    let (code, _, errors) = run(pipeline_command(build).env("PIPELINE_FAILPOINT", "shard-renamed:2"));
+    ensure!(code == 128 + 9, "the build was to be killed and ended with {code}: {errors}");
 
     println!("\n3. The same command again");
     show(&build)?;
     for (number, title, command) in [
-        (4, "Verify: every byte against the manifest", vec!["verify", &out]),
-        (5, "Statistics", vec!["stats", &out, "--html"]),
-        (6, "Two rows", vec!["peek", &out, "--rows", "2"]),
-        (7, "Where did a picture go?", vec!["explain", &out, "9"]),
+        (4, "Verify: every byte against the manifest", vec!["verify", &dataset]),
+        (5, "Statistics, and a page of them", vec!["stats", &dataset, "--html", &page]),
+        (6, "Two rows, and a drawing of them", vec!["peek", &dataset, "--rows", "2", "--png", &rows]),
+        (7, "Where did a picture go?", vec!["explain", &dataset, "9"]),
     ] {
         println!("\n{number}. {title}");
-        let page = folder.join("stats.html").display().to_string();
-        let mut command = command;
-        if command.last() == Some(&"--html") {
-            command.push(&page);
-        }
         show(&command)?;
     }
-    let expected = oracle::expected(&files.features, Some(&files.captions))?;
-    ensure!(oracle::found(&dataset)? == expected, "rows differ from the input");
-    println!("\nAn independent reader compared all rows with the input: nothing lost, doubled or changed.");
-    println!("Look around in {}", folder.display());
+    let annotations = folder.join("corpus/coco/annotations");
+    let expected = oracle::annotated(
+        &annotations.join("captions_train2014.json"),
+        &annotations.join("instances_train2014.json"),
+    )?;
+    ensure!(oracle::triples(&folder.join("dataset"))? == expected, "rows differ from the annotations");
+    println!("\nAn independent reader compared {} rows with the annotations: nothing lost, doubled or changed.", expected.len());
+    println!("Look at {sheet}, {rows} and {page}");
     Ok(())
 }
 

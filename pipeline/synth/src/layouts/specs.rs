@@ -133,8 +133,8 @@ impl Spec<'_> {
              #\n\
              #   pipeline build specs/{name}.toml --out OUT\n\
              #\n\
-             # The backbone has random weights, so that this builds without a download; with weights of your own,\n\
-             # delete random_weights and give --set weights=FILE.\n\
+             # The backbone has random weights, so that this builds without a download; --set weights=FILE replaces\n\
+             # them, --set backbone=NAME the network.\n\
              name = \"synth-{name}\"\n\
              source = \"{source}\"\n\
              split = \"{split}\"\n\
