@@ -71,11 +71,16 @@ pub fn triples(dataset: &Path) -> Result<BTreeMap<u64, Triples>> {
                 .as_chunks::<16>()
                 .0
                 .iter()
-                .map(|rect| std::array::from_fn(|at| f32::from_le_bytes([0, 1, 2, 3].map(|byte| rect[4 * at + byte]))))
+                .map(|rect| {
+                    std::array::from_fn(|at| f32::from_le_bytes([0, 1, 2, 3].map(|byte| rect[4 * at + byte])))
+                })
                 .collect();
             let tags = read_tags(&row)?;
             ensure!(tags.len() == corners.len() || tags.is_empty(), "{id}: {} tags", tags.len());
-            ensure!(!features.is_empty() && features.len() % (4 * corners.len()) == 0, "{id}: a vector a region");
+            ensure!(
+                !features.is_empty() && features.len() % (4 * corners.len()) == 0,
+                "{id}: a vector a region"
+            );
             let triples = Triples { texts, boxes: tags.into_iter().zip(corners).collect() };
             ensure!(rows.insert(id.parse()?, triples).is_none(), "{id} is doubled");
         }

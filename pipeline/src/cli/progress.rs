@@ -142,7 +142,7 @@ impl Watch for Progress {
                 "{} of {} rows, {counts}, {} rows/s, about {left:.0} s left",
                 HumanCount(all),
                 HumanCount(total),
-                HumanCount(speed as u64)
+                rate(speed)
             )
         });
     }
@@ -164,6 +164,11 @@ impl Watch for Progress {
     fn interrupted(&self) -> Option<i32> {
         Some(self.signal.load(Ordering::Relaxed)).filter(|&signal| signal != 0)
     }
+}
+
+/// Rows a second: with a digit behind the point where pictures make them few.
+pub(super) fn rate(speed: f64) -> String {
+    if speed < 10.0 { format!("{speed:.1}") } else { HumanCount(speed as u64).to_string() }
 }
 
 /// As a power cut would: no unwinding, no destructors, no flushing.

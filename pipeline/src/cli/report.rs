@@ -8,6 +8,8 @@ use data_specs::Account;
 use indicatif::{HumanBytes, HumanCount};
 use pipeline::{BuildReport, Finding, Plan, Verification};
 
+use super::progress::rate;
+
 /// The end of a build.
 pub(super) fn built(report: &BuildReport, elapsed: Duration) -> String {
     let mut out = String::new();
@@ -18,7 +20,7 @@ pub(super) fn built(report: &BuildReport, elapsed: Duration) -> String {
         shards => format!(", {} of them from an earlier run", HumanCount(shards as u64)),
     };
     let speed = match report.resumed {
-        0 => format!(" ({} rows/s)", HumanCount((report.rows.read as f64 / seconds.max(1e-3)) as u64)),
+        0 => format!(" ({} rows/s)", rate(report.rows.read as f64 / seconds.max(1e-3))),
         _ => String::new(),
     };
     // Writing into a String cannot fail; the same below.

@@ -21,7 +21,9 @@ fn main() -> Result<()> {
     println!("1. Draw a corpus: 120 pictures with captions, boxes and questions in the official layouts");
     show(&["synth", "--images", "120", "--seed", "7", "--out", &corpus, "--contact-sheet", &sheet])?;
 
-    println!("\n2. Build its training captions, and die (kill -9) when the second shard has its name but no receipt");
+    println!(
+        "\n2. Build its training captions, and die (kill -9) when the second shard has its name but no receipt"
+    );
     let spec = format!("{corpus}/specs/captions-train.toml");
     let build = ["build", &spec, "--set", "shard.rows=10", "--out", &dataset];
     println!("   pipeline {}", build.join(" "));
@@ -45,7 +47,10 @@ fn main() -> Result<()> {
         &annotations.join("instances_train2014.json"),
     )?;
     ensure!(oracle::triples(&folder.join("dataset"))? == expected, "rows differ from the annotations");
-    println!("\nAn independent reader compared {} rows with the annotations: nothing lost, doubled or changed.", expected.len());
+    println!(
+        "\nAn independent reader compared {} rows with the annotations: nothing lost, doubled or changed.",
+        expected.len()
+    );
     println!("Look at {sheet}, {rows} and {page}");
     Ok(())
 }
