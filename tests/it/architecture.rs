@@ -10,8 +10,9 @@ use conformance::binaries::{finetune, pipeline_command, root, run};
 const MAY_USE: [(&str, &[&str]); 11] = [
     ("torch-files", &[]),
     ("data-specs", &["torch-files"]),
+    ("pretrain-comm", &[]),
     ("pretrain-kernels", &[]),
-    ("pretrain-training", &["data-specs", "pretrain-kernels"]),
+    ("pretrain-training", &["data-specs", "pretrain-comm", "pretrain-kernels"]),
     ("finetune-backbones", &["pretrain-training"]),
     ("finetune-metrics", &["torch-files"]),
     ("finetune-regions", &["finetune-backbones"]),

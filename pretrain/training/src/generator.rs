@@ -13,6 +13,14 @@ use crate::quantile::{normal_cdf, normal_quantile};
 pub enum Stream {
     /// First values of weights; the step is the number of the tensor.
     Weights = 1,
+    /// Numbers that dropout sets to zero; the step is the training step.
+    Dropout = 2,
+    /// Samples for which a block is left out; the step is the training step.
+    DropConnect = 3,
+    /// Crops, flips, colours; the step is the epoch.
+    Augmentation = 4,
+    /// Which pictures are mixed and how; the step is the training step.
+    Mixing = 5,
 }
 
 /// The random numbers of one seed, stream and step; each is found by its index.
@@ -44,6 +52,15 @@ impl Generator {
     /// Uniform between `low` and `high`.
     pub fn uniform(&self, index: u64, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit(index)
+    }
+
+    /// A whole number below `n`, each as likely as the others up to n / 2^52.
+    ///
+    /// # Panics
+    /// In debug builds where `n` is 0.
+    pub fn below(&self, index: u64, n: u64) -> u64 {
+        debug_assert!(n > 0, "no number is below 0");
+        ((self.unit(index) * n as f64) as u64).min(n.saturating_sub(1))
     }
 
     /// Normal: the quantile of a uniform number, so that one index gives one number and no logarithm of the
@@ -104,9 +121,21 @@ mod tests {
         let at = |seed, step, index| Generator::new(seed, Stream::Weights, step).words(index);
         let first = at(7, 3, 5);
         assert_eq!(first, at(7, 3, 5));
-        for other in [at(8, 3, 5), at(7 | 1 << 40, 3, 5), at(7, 4, 5), at(7, 3, 6), at(7, 3, 5 | 1 << 40)] {
+        let dropout = Generator::new(7, Stream::Dropout, 3).words(5);
+        for other in
+            [dropout, at(8, 3, 5), at(7 | 1 << 40, 3, 5), at(7, 4, 5), at(7, 3, 6), at(7, 3, 5 | 1 << 40)]
+        {
             assert!(first.iter().zip(other).all(|(a, b)| *a != b));
         }
+    }
+
+    #[test]
+    fn whole_numbers() {
+        let generator = Generator::new(2, Stream::Mixing, 0);
+        let mut counts = [0f64; 7];
+        (0..70_000).for_each(|i| counts[generator.below(i, 7) as usize] += 1.0);
+        assert!(counts.iter().all(|count| (count - 10_000.0).abs() < 5.0 * 93.0), "{counts:?}");
+        assert_eq!(generator.below(3, 1), 0);
     }
 
     /// Moments, extremes and shares of a million numbers, each within five deviations of its estimate.

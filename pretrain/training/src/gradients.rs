@@ -1,0 +1,163 @@
+//! Gradients of all parameters as one flat vector: added up, reduced over ranks, measured, clipped.
+
+use candle_core::backprop::GradStore;
+use pretrain_comm::Collective;
+use rayon::prelude::*;
+
+use crate::{Error, Parameters, Result};
+
+/// Numbers of a bucket: 4 MiB of f32. One bucket is one operation between ranks.
+const BUCKET: usize = 1 << 20;
+
+/// The gradient of a loss, in the order of the [`Parameters`].
+///
+/// A step over several micro-batches and ranks is exact where each loss is divided by the number of samples (tokens,
+/// pictures) in ALL micro-batches of ALL ranks: then the gradients only have to be added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gradients {
+    values: Vec<f32>,
+}
+
+impl Gradients {
+    /// Nothing yet.
+    pub fn zeros(parameters: &Parameters) -> Self {
+        Self { values: vec![0.0; parameters.n_values()] }
+    }
+
+    /// Adds the gradients of one micro-batch.
+    ///
+    /// # Errors
+    /// A parameter without a gradient, or with one of another shape or type.
+    pub fn add(&mut self, parameters: &Parameters, store: &GradStore) -> Result<()> {
+        for parameter in parameters.iter() {
+            let name = || parameter.name().to_owned();
+            let gradient =
+                store.get(parameter.tensor()).ok_or_else(|| Error::NoGradient { parameter: name() })?;
+            if gradient.shape() != parameter.tensor().shape() {
+                let problem =
+                    format!("has a gradient of {:?} for {:?}", gradient.dims(), parameter.tensor().dims());
+                return Err(Error::Unfit { tensor: name(), problem });
+            }
+            let theirs = gradient.flatten_all()?.to_vec1::<f32>()?;
+            let own = &mut self.values[parameter.range()];
+            own.par_iter_mut().with_min_len(1 << 14).zip(&theirs).for_each(|(sum, value)| *sum += value);
+        }
+        Ok(())
+    }
+
+    /// Adds up the gradients of all ranks, bucket by bucket.
+    ///
+    /// # Errors
+    /// A rank that does not come.
+    pub fn all_reduce(&mut self, ranks: &dyn Collective) -> Result<()> {
+        if ranks.world() > 1 {
+            self.values.chunks_mut(BUCKET).try_for_each(|bucket| ranks.all_reduce_sum(bucket))?;
+        }
+        Ok(())
+    }
+
+    /// The square root of the sum of all squares, which is checked to be finite; then, with a bound, all gradients are
+    /// made shorter by one factor so that the norm is at most the bound (Paper: 1211.5063, algorithm 1).
+    ///
+    /// Call it after [`all_reduce`](Self::all_reduce): then all ranks see the same.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the first parameter whose gradient is not.
+    pub fn clip(&mut self, parameters: &Parameters, bound: Option<f64>, step: u64) -> Result<f64> {
+        let entries: Vec<_> = parameters.iter().collect();
+        let squares: Vec<f64> = entries
+            .par_iter()
+            .map(|parameter| self.values[parameter.range()].iter().map(|x| f64::from(*x).powi(2)).sum())
+            .collect();
+        if let Some(i) = squares.iter().position(|sum| !sum.is_finite()) {
+            let tensor = entries[i].name().to_owned();
+            return Err(Error::NotFinite { what: "a gradient", tensor, step });
+        }
+        let norm = squares.iter().sum::<f64>().sqrt();
+        if let Some(bound) = bound.filter(|bound| norm > *bound) {
+            let factor = (bound / norm) as f32;
+            self.values.par_iter_mut().with_min_len(1 << 14).for_each(|value| *value *= factor);
+        }
+        Ok(norm)
+    }
+
+    /// Back to nothing, for the next step.
+    pub fn clear(&mut self) {
+        self.values.fill(0.0);
+    }
+
+    /// All numbers end to end, in the order of the parameters.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+/// Refuses a loss that is not finite; ask with the loss of all ranks.
+///
+/// # Errors
+/// [`Error::NotFinite`].
+pub fn require_finite(loss: f64, name: &str, step: u64) -> Result<()> {
+    if loss.is_finite() {
+        return Ok(());
+    }
+    Err(Error::NotFinite { what: "the loss", tensor: format!("{name} is {loss}"), step })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+
+    fn parameters() -> Parameters {
+        let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+        let tensors = [
+            ("a".to_owned(), tensor(&[1.0, 2.0])),
+            ("b".to_owned(), tensor(&[3.0])),
+            ("c".to_owned(), tensor(&[0.0])),
+        ];
+        Parameters::new(&tensors.into()).unwrap()
+    }
+
+    fn backward(parameters: &Parameters, factors: [f64; 3]) -> GradStore {
+        let terms = parameters.iter().zip(factors).filter(|(_, factor)| *factor != 0.0);
+        let terms: Vec<Tensor> = terms
+            .map(|(p, factor)| (p.tensor().sqr().unwrap().sum_all().unwrap() * factor).unwrap())
+            .collect();
+        Tensor::stack(&terms, 0).unwrap().sum_all().unwrap().backward().unwrap()
+    }
+
+    #[test]
+    fn added_measured_and_clipped() {
+        let parameters = parameters();
+        let mut gradients = Gradients::zeros(&parameters);
+        gradients.add(&parameters, &backward(&parameters, [0.5, 1.0, 1.0])).unwrap();
+        gradients.add(&parameters, &backward(&parameters, [1.0, -0.5, 1.0])).unwrap();
+        assert_eq!(gradients.values(), [3.0, 6.0, 3.0, 0.0]);
+        let norm = 54f64.sqrt();
+        assert_eq!(gradients.clip(&parameters, Some(norm + 1e-9), 0).unwrap(), norm);
+        assert_eq!(gradients.values(), [3.0, 6.0, 3.0, 0.0]);
+        assert_eq!(gradients.clip(&parameters, Some(norm / 3.0), 0).unwrap(), norm);
+        let apart = gradients.values().iter().zip([1.0, 2.0, 1.0, 0.0]).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f32::max) < 1e-6, "{gradients:?}");
+        gradients.clear();
+        assert_eq!(gradients, Gradients::zeros(&parameters));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let parameters = parameters();
+        let mut gradients = Gradients::zeros(&parameters);
+        let error = gradients.add(&parameters, &backward(&parameters, [1.0, 0.0, 1.0])).unwrap_err();
+        assert!(error.to_string().starts_with("b has no gradient"), "{error}");
+        gradients.add(&parameters, &backward(&parameters, [1.0, f64::NAN, 1.0])).unwrap();
+        let error = gradients.clip(&parameters, None, 17).unwrap_err();
+        assert!(error.to_string().starts_with("a gradient is not finite at step 17: b;"), "{error}");
+        require_finite(0.0, "loss", 1).unwrap();
+        let error = require_finite(f64::INFINITY, "cross-entropy", 3).unwrap_err();
+        assert!(
+            error.to_string().starts_with("the loss is not finite at step 3: cross-entropy is inf;"),
+            "{error}"
+        );
+    }
+}

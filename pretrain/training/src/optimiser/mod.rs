@@ -1,0 +1,209 @@
+//! Update rules over flat slices, and the one that keeps their state.
+
+mod adamw;
+mod oscar_adamw;
+mod rmsprop_tf;
+mod sgd;
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub use adamw::AdamW;
+pub use oscar_adamw::OscarAdamW;
+pub use rmsprop_tf::RmsPropTf;
+pub use sgd::Sgd;
+
+use crate::{Error, Gradients, Parameter, Parameters, Result};
+
+/// An update rule with its constants.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "snake_case")]
+pub enum Rule {
+    /// torch's.
+    #[serde(rename = "adamw")]
+    AdamW(AdamW),
+    /// That of Oscar's published training.
+    #[serde(rename = "oscar_adamw")]
+    OscarAdamW(OscarAdamW),
+    /// torch's, with momentum.
+    Sgd(Sgd),
+    /// TensorFlow's.
+    #[serde(rename = "rmsprop_tf")]
+    RmsPropTf(RmsPropTf),
+}
+
+/// How parameters are treated that are not treated like all others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Group {
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// What the learning rate is multiplied by.
+    pub rate_factor: f64,
+}
+
+/// A rule at work: it knows the parameters' groups, how many updates were made, and what the rule remembers.
+#[derive(Debug)]
+pub struct Optimiser {
+    rule: Rule,
+    groups: Vec<Group>,
+    updates: u64,
+    /// One flat vector for each of the rule's [`state_names`](Rule::state_names).
+    states: [Vec<f32>; 2],
+}
+
+/// One update of one parameter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Update {
+    /// Its number, from 1.
+    number: u64,
+    rate: f64,
+    weight_decay: f64,
+}
+
+/// The parameter, its gradient, and what the rule remembers; all of one length.
+pub(crate) struct Slices<'a> {
+    parameter: &'a mut [f32],
+    gradient: &'a [f32],
+    states: [&'a mut [f32]; 2],
+}
+
+/// Names of the tensors that hold an optimiser's state begin with it.
+const COUNTER: &str = "updates";
+
+impl Optimiser {
+    /// Nothing remembered yet. `group` says for each parameter to which group it belongs.
+    pub fn new(rule: Rule, parameters: &Parameters, group: impl Fn(&Parameter) -> Group) -> Self {
+        let states = rule.first_states().map(|first| match first {
+            Some(value) => vec![value; parameters.n_values()],
+            None => Vec::new(),
+        });
+        Self { rule, groups: parameters.iter().map(group).collect(), updates: 0, states }
+    }
+
+    /// One update of all parameters at a learning rate.
+    ///
+    /// # Errors
+    /// Gradients of other parameters; the tensor library's.
+    pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, rate: f64) -> Result<()> {
+        if gradients.values().len() != parameters.n_values() || parameters.iter().len() != self.groups.len() {
+            let (got, wanted) = (gradients.values().len(), parameters.n_values());
+            let problem = format!("{got} numbers for {wanted} of {} groups", self.groups.len());
+            return Err(Error::Unfit { tensor: "the gradients".to_owned(), problem });
+        }
+        self.updates += 1;
+        for (parameter, group) in parameters.iter().zip(&self.groups) {
+            let update = Update {
+                number: self.updates,
+                rate: rate * group.rate_factor,
+                weight_decay: group.weight_decay,
+            };
+            let range = parameter.range();
+            let gradient = &gradients.values()[range.clone()];
+            let states = self.states.each_mut().map(|state| state.get_mut(range.clone()).unwrap_or_default());
+            let rule = self.rule;
+            parameter.change(|values| rule.update(update, Slices { parameter: values, gradient, states }))?;
+        }
+        Ok(())
+    }
+
+    /// Updates made so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// What is needed to go on later, as tensors: `<state>/<parameter>`, and the number of updates.
+    ///
+    /// # Errors
+    /// The tensor library's.
+    pub fn save(&self, parameters: &Parameters) -> Result<BTreeMap<String, Tensor>> {
+        let counter = Tensor::new(self.updates as i64, &candle_core::Device::Cpu)?;
+        let mut tensors = BTreeMap::from([(COUNTER.to_owned(), counter)]);
+        for (name, state) in self.rule.state_names().iter().zip(&self.states) {
+            tensors.extend(parameters.named(&format!("{name}/"), state)?);
+        }
+        Ok(tensors)
+    }
+
+    /// Goes on from what [`save`](Self::save) gave.
+    ///
+    /// # Errors
+    /// Tensors of another rule or of other parameters.
+    pub fn restore(&mut self, parameters: &Parameters, saved: &BTreeMap<String, Tensor>) -> Result<()> {
+        let unfit = |problem: &str| Error::Unfit { tensor: COUNTER.to_owned(), problem: problem.to_owned() };
+        let names = self.rule.state_names();
+        let counter = saved.get(COUNTER).ok_or_else(|| unfit("is missing"))?;
+        if saved.len() != 1 + names.len() * parameters.iter().len() {
+            return Err(unfit("stands beside tensors of another rule"));
+        }
+        for (name, state) in names.iter().zip(&mut self.states) {
+            *state = parameters.flat(&format!("{name}/"), saved)?;
+        }
+        self.updates = counter.to_scalar::<i64>()?.try_into().map_err(|_| unfit("is negative"))?;
+        Ok(())
+    }
+}
+
+impl Rule {
+    /// What the rule remembers of every number.
+    pub fn state_names(&self) -> &'static [&'static str] {
+        match self {
+            Self::AdamW(_) | Self::OscarAdamW(_) => &["first_moment", "second_moment"],
+            Self::Sgd(_) => &["momentum"],
+            Self::RmsPropTf(_) => &["mean_square", "momentum"],
+        }
+    }
+
+    fn first_states(&self) -> [Option<f32>; 2] {
+        match self {
+            Self::AdamW(_) | Self::OscarAdamW(_) => [Some(0.0), Some(0.0)],
+            Self::Sgd(_) => [Some(0.0), None],
+            Self::RmsPropTf(_) => [Some(1.0), Some(0.0)],
+        }
+    }
+
+    fn update(&self, update: Update, slices: Slices<'_>) {
+        match self {
+            Self::AdamW(rule) => rule.update(update, slices),
+            Self::OscarAdamW(rule) => rule.update(update, slices),
+            Self::Sgd(rule) => rule.update(update, slices),
+            Self::RmsPropTf(rule) => rule.update(update, slices),
+        }
+    }
+}
+
+impl Slices<'_> {
+    /// Calls `each(parameter, gradient, first state, second state)` for every number, in parallel where it pays.
+    fn for_each(self, each: impl Fn(&mut f32, f32, &mut f32, &mut f32) + Sync) {
+        use rayon::prelude::*;
+        const CHUNK: usize = 1 << 14;
+        let Self { parameter, gradient, states: [first, second] } = self;
+        let run =
+            |((parameter, gradient), (first, second)): ((&mut [f32], &[f32]), (&mut [f32], &mut [f32]))| {
+                let states = first.iter_mut().zip(second.iter_mut());
+                for ((parameter, gradient), (first, second)) in parameter.iter_mut().zip(gradient).zip(states)
+                {
+                    each(parameter, *gradient, first, second);
+                }
+            };
+        let states = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
+        parameter.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(states).for_each(run);
+    }
+
+    /// [`for_each`](Self::for_each) for rules that remember one number.
+    fn for_each_of_one(self, each: impl Fn(&mut f32, f32, &mut f32) + Sync) {
+        use rayon::prelude::*;
+        const CHUNK: usize = 1 << 14;
+        let Self { parameter, gradient, states: [state, _] } = self;
+        let chunks = parameter.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
+        chunks.zip(state.par_chunks_mut(CHUNK)).for_each(|((parameter, gradient), state)| {
+            for ((parameter, gradient), state) in parameter.iter_mut().zip(gradient).zip(state) {
+                each(parameter, *gradient, state);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! AdamW as Oscar was trained with it: the form of the library of that time, which is not torch's.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Slices, Update};
+
+/// A step whose correction is folded into its size, so that `epsilon` is added to the UNcorrected root; then decay of
+/// the parameter that has just been moved:
+///
+/// ```text
+/// m <- b1 m + (1 - b1) g            v <- b2 v + (1 - b2) g²
+/// p <- p - rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)
+/// p <- p - rate decay p
+/// ```
+///
+/// Without `correct_bias` the size is the rate itself, as BERT was trained.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OscarAdamW {
+    /// b1 and b2.
+    pub betas: [f64; 2],
+    /// Added to the uncorrected root.
+    pub epsilon: f64,
+    /// Whether the moments' start at 0 is made up for.
+    pub correct_bias: bool,
+}
+
+impl Default for OscarAdamW {
+    fn default() -> Self {
+        Self { betas: [0.9, 0.999], epsilon: 1e-8, correct_bias: true }
+    }
+}
+
+impl OscarAdamW {
+    pub(super) fn update(&self, update: Update, slices: Slices<'_>) {
+        let [b1, b2] = self.betas;
+        let correction = if self.correct_bias {
+            let [first, second] = self.betas.map(|beta| 1.0 - beta.powf(update.number as f64));
+            second.sqrt() / first
+        } else {
+            1.0
+        };
+        let size = (update.rate * correction) as f32;
+        let decay = (update.rate * update.weight_decay) as f32;
+        let (new1, new2) = ((1.0 - b1) as f32, (1.0 - b2) as f32);
+        let (b1, b2, epsilon) = (b1 as f32, b2 as f32, self.epsilon as f32);
+        slices.for_each(|p, g, m, v| {
+            *m = b1 * *m + new1 * g;
+            *v = b2 * *v + new2 * g * g;
+            *p -= size * *m / (v.sqrt() + epsilon);
+            *p -= decay * *p;
+        });
+    }
+}
