@@ -1,5 +1,5 @@
 //! Operations with backward on candle tensors: convolution (dense, grouped, depthwise), batch normalisation,
-//! activations, pooling, linear layers, RoIAlign; f32 and f64 on the CPU.
+//! activations, pooling, linear layers, scaled channels, cross-entropy, RoIAlign; f32 and f64 on the CPU.
 //!
 //! * A result depends neither on the number of threads nor on the neighbours in a batch, to the bit: work is cut into
 //!   tiles that the sizes of one sample fix, each computed by one thread, and sums run in a fixed order.
@@ -29,19 +29,23 @@
 mod activation;
 mod batch_norm;
 mod conv;
+mod cross_entropy;
 mod element;
 mod error;
 mod linear;
 mod pool;
 mod product;
 mod roi_align;
+mod scale;
 mod simd;
 mod sums;
 
 pub use activation::{relu, sigmoid, swish};
 pub use batch_norm::{batch_norm_inference, batch_norm_training};
 pub use conv::{ConvGeometry, Padding, conv2d};
+pub use cross_entropy::cross_entropy;
 pub use error::{Error, Result};
 pub use linear::linear;
 pub use pool::{global_average_pool, max_pool2d};
 pub use roi_align::{RoiAlign, roi_align};
+pub use scale::scale_channels;

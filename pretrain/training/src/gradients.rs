@@ -11,8 +11,8 @@ const BUCKET: usize = 1 << 20;
 
 /// The gradient of a loss, in the order of the [`Parameters`].
 ///
-/// A step over several micro-batches and ranks is exact where each loss is divided by the number of samples (tokens,
-/// pictures) in ALL micro-batches of ALL ranks: then the gradients only have to be added.
+/// A step over several micro-batches and ranks is exact where losses are divided by the number of samples (tokens,
+/// pictures) in ALL micro-batches of ALL ranks, before or after: then gradients only have to be added.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradients {
     values: Vec<f32>,
@@ -56,6 +56,12 @@ impl Gradients {
         Ok(())
     }
 
+    /// Multiplies all by `factor`: by 1 over the number of samples where losses were added up without dividing them,
+    /// because only after [`all_reduce`](Self::all_reduce) is it known how many there are.
+    pub fn scale(&mut self, factor: f64) {
+        self.values.par_iter_mut().with_min_len(1 << 14).for_each(|value| *value *= factor as f32);
+    }
+
     /// The square root of the sum of all squares, which is checked to be finite; then, with a bound, all gradients are
     /// made shorter by one factor so that the norm is at most the bound (Paper: 1211.5063, algorithm 1).
     ///
@@ -75,8 +81,7 @@ impl Gradients {
         }
         let norm = squares.iter().sum::<f64>().sqrt();
         if let Some(bound) = bound.filter(|bound| norm > *bound) {
-            let factor = (bound / norm) as f32;
-            self.values.par_iter_mut().with_min_len(1 << 14).for_each(|value| *value *= factor);
+            self.scale(bound / norm);
         }
         Ok(norm)
     }

@@ -41,11 +41,21 @@ pub enum Decay {
     },
     /// Times `factor` after every `every` steps, counted from the run's start: EfficientNet's 0.97 every 2.4 epochs.
     Staircase {
-        /// Steps between drops; need not be whole.
+        /// Steps between drops; need not be whole. In settings: epochs.
         every: f64,
         /// What each drop multiplies by.
         factor: f64,
     },
+}
+
+impl Decay {
+    /// The same, where `every` was given in epochs of so many steps.
+    pub fn per_epoch(self, steps: f64) -> Self {
+        match self {
+            Self::Staircase { every, factor } => Self::Staircase { every: every * steps, factor },
+            other => other,
+        }
+    }
 }
 
 impl Schedule {

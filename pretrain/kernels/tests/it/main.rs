@@ -6,10 +6,12 @@
 mod batch_norm;
 mod bits;
 mod conv;
+mod cross_entropy;
 mod draw;
 mod elementwise;
 mod golden;
 mod pool;
 mod proof;
 mod roi_align;
+mod scale;
 mod traps;

@@ -84,6 +84,11 @@ impl Checkpoints {
         Ok(Self { folder: folder.to_owned(), keep })
     }
 
+    /// Checkpoints in `folder` as they are, to read only: another process may be writing there.
+    pub fn look_at(folder: &Path, keep: NonZeroUsize) -> Self {
+        Self { folder: folder.to_owned(), keep }
+    }
+
     /// Writes a checkpoint, whole or not at all, and removes those that are too many; its folder. `files` are tensors by
     /// the name of their file, without `.safetensors`. `on_phase` is told of the moments at which a process may die.
     ///

@@ -8,6 +8,7 @@ mod sgd;
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use adamw::AdamW;
@@ -69,7 +70,9 @@ pub(crate) struct Slices<'a> {
     states: [&'a mut [f32]; 2],
 }
 
-/// Names of the tensors that hold an optimiser's state begin with it.
+/// Numbers that one task updates.
+const CHUNK: usize = 1 << 14;
+/// The tensor that holds the number of updates.
 const COUNTER: &str = "updates";
 
 impl Optimiser {
@@ -176,25 +179,19 @@ impl Rule {
 impl Slices<'_> {
     /// Calls `each(parameter, gradient, first state, second state)` for every number, in parallel where it pays.
     fn for_each(self, each: impl Fn(&mut f32, f32, &mut f32, &mut f32) + Sync) {
-        use rayon::prelude::*;
-        const CHUNK: usize = 1 << 14;
         let Self { parameter, gradient, states: [first, second] } = self;
-        let run =
-            |((parameter, gradient), (first, second)): ((&mut [f32], &[f32]), (&mut [f32], &mut [f32]))| {
-                let states = first.iter_mut().zip(second.iter_mut());
-                for ((parameter, gradient), (first, second)) in parameter.iter_mut().zip(gradient).zip(states)
-                {
-                    each(parameter, *gradient, first, second);
-                }
-            };
         let states = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
-        parameter.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(states).for_each(run);
+        let chunks = parameter.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(states);
+        chunks.for_each(|((parameter, gradient), (first, second))| {
+            let states = first.iter_mut().zip(second.iter_mut());
+            for ((parameter, gradient), (first, second)) in parameter.iter_mut().zip(gradient).zip(states) {
+                each(parameter, *gradient, first, second);
+            }
+        });
     }
 
     /// [`for_each`](Self::for_each) for rules that remember one number.
     fn for_each_of_one(self, each: impl Fn(&mut f32, f32, &mut f32) + Sync) {
-        use rayon::prelude::*;
-        const CHUNK: usize = 1 << 14;
         let Self { parameter, gradient, states: [state, _] } = self;
         let chunks = parameter.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
         chunks.zip(state.par_chunks_mut(CHUNK)).for_each(|((parameter, gradient), state)| {
