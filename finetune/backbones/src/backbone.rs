@@ -14,10 +14,12 @@ use crate::flavour::Flavour;
 use crate::initialise::initialise;
 use crate::modules::{Linear, Mode};
 use crate::resnext;
+use crate::training_pass::TrainingPass;
 use crate::weights::{Modules, Weights};
 use crate::{Error, Result};
 
-/// A network with weights, for inference: normalisation takes the running statistics.
+/// A network with weights. All doors but [`logits_in_training`](Self::logits_in_training) are for inference:
+/// normalisation takes the running statistics.
 ///
 /// A picture's output does not depend on its neighbours in the batch, nor on the number of threads, to the bit.
 #[derive(Debug)]
@@ -103,6 +105,23 @@ impl Backbone {
     pub fn forward(&self, x_bchw: &Tensor) -> Result<Output> {
         check_map("x", x_bchw, 3)?;
         self.output(x_bchw, Mode::Inference)
+    }
+
+    /// Logits in training: normalisation takes the statistics of the batch, which `pass` collects, and blocks and
+    /// numbers are left out as it draws. Samples of a batch depend on one another.
+    ///
+    /// # Shapes
+    /// - `x_bchw`: \[b, 3, h, w\]
+    /// - result: \[b, k\]
+    ///
+    /// # Errors
+    /// Another shape than the pass is for, or a last map of a single value, which has no variance.
+    pub fn logits_in_training(&self, x_bchw: &Tensor, pass: &TrainingPass) -> Result<Tensor> {
+        let expected = format!("[{}, 3, h, w]", pass.n_samples());
+        match x_bchw.dims() {
+            [b, 3, ..] if *b == pass.n_samples() => Ok(self.output(x_bchw, Mode::Training(pass))?.logits_bk),
+            _ => Err(unfit("x", expected, x_bchw)),
+        }
     }
 
     /// The map in which regions are looked up: ResNeXt's third layer, EfficientNet's blocks 0 to 4.
@@ -194,23 +213,32 @@ impl Backbone {
         self.n_classes
     }
 
+    /// Which network it is.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
     /// Whose padding and epsilon it has.
     pub fn flavour(&self) -> Flavour {
         self.flavour
     }
 
     /// [`forward`](Self::forward) in the type of the weights.
-    pub(crate) fn output(&self, x_bchw: &Tensor, mode: Mode) -> Result<Output> {
+    pub(crate) fn output(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Output> {
         let stages = match &self.network {
             Network::EfficientNet(network) => network.stages(x_bchw, mode)?,
             Network::ResNeXt(network) => network.stages(x_bchw, mode)?,
         };
         let averaged_bd = global_average_pool(&self.head(&stages[4], mode)?)?;
+        let averaged_bd = match mode {
+            Mode::Inference => averaged_bd,
+            Mode::Training(pass) => pass.dropout(&averaged_bd)?,
+        };
         Ok(Output { logits_bk: self.classifier().forward(&averaged_bd)?, stages })
     }
 
     /// From the last stage to what is averaged.
-    fn head(&self, last_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn head(&self, last_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         match &self.network {
             Network::EfficientNet(network) => network.head(last_bchw, mode),
             Network::ResNeXt(_) => Ok(last_bchw.clone()),

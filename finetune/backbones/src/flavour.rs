@@ -23,6 +23,8 @@ pub enum Flavour {
 pub(crate) struct Numerics {
     pub(crate) padding: PaddingRule,
     pub(crate) epsilon: f64,
+    /// Share of a batch's statistics in the running ones: torch's momentum, 1 minus TensorFlow's.
+    pub(crate) momentum: f64,
 }
 
 impl Flavour {
@@ -33,6 +35,11 @@ impl Flavour {
             Self::Tf => "tf",
             Self::Torchvision => "torchvision",
         }
+    }
+
+    /// The flavour of that [`name`](Self::name).
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Timm, Self::Tf, Self::Torchvision].into_iter().find(|flavour| flavour.name() == name)
     }
 
     /// The flavour that a name has by itself.
@@ -101,7 +108,9 @@ impl Flavour {
                 (PaddingRule::Symmetric, architecture.torchvision_epsilon().unwrap_or(SMALL))
             }
         };
-        Numerics { padding, epsilon }
+        // TensorFlow's 0.99; torchvision has it from B5 on, together with the other epsilon
+        let momentum = if epsilon == SMALL { 0.1 } else { 0.01 };
+        Numerics { padding, epsilon, momentum }
     }
 }
 

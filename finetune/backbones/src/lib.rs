@@ -30,6 +30,8 @@ mod resnext;
 mod summary;
 #[cfg(test)]
 mod tests;
+pub mod training;
+mod training_pass;
 mod weights;
 
 pub use architecture::Architecture;
@@ -37,3 +39,4 @@ pub use backbone::{Backbone, Output};
 pub use error::{Error, Result};
 pub use flavour::Flavour;
 pub use summary::{LayerSummary, Summary};
+pub use training_pass::TrainingPass;

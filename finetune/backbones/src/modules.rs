@@ -3,15 +3,19 @@
 //! b batch, c and i input channels, o output channels, h and w of the map.
 
 use candle_core::Tensor;
-use pretrain_kernels::{ConvGeometry, Padding, batch_norm_inference, conv2d, linear};
+use pretrain_kernels::{ConvGeometry, Padding, batch_norm_inference, batch_norm_training, conv2d, linear};
 
 use crate::Result;
+use crate::training_pass::TrainingPass;
 
 /// What a forward pass is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Normalisation with the running statistics.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode<'p> {
+    /// Normalisation with the running statistics; nothing is left out.
     Inference,
+    /// Normalisation with the statistics of the batch, which the pass collects; blocks and numbers are left out as it
+    /// draws.
+    Training(&'p TrainingPass),
 }
 
 /// How a convolution sees the border.
@@ -62,6 +66,7 @@ impl Convolution {
 /// Batch normalisation. Paper: 1502.03167.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
+    pub(crate) name: String,
     pub(crate) weight_c: Tensor,
     pub(crate) bias_c: Tensor,
     pub(crate) mean_c: Tensor,
@@ -72,11 +77,17 @@ pub(crate) struct BatchNorm {
 impl BatchNorm {
     /// # Shapes
     /// - `x_bchw` and the result: \[b, c, h, w\]
-    pub(crate) fn forward(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
-        let Self { weight_c, bias_c, mean_c, variance_c, epsilon } = self;
+    pub(crate) fn forward(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
+        let Self { name, weight_c, bias_c, mean_c, variance_c, epsilon } = self;
         match mode {
             Mode::Inference => {
                 Ok(batch_norm_inference(x_bchw, mean_c, variance_c, weight_c, bias_c, *epsilon)?)
+            }
+            Mode::Training(pass) => {
+                let (y_bchw, mean_c, variance_c) = batch_norm_training(x_bchw, weight_c, bias_c, *epsilon)?;
+                let values = x_bchw.elem_count() / weight_c.elem_count().max(1);
+                pass.observe(name, &mean_c, &variance_c, values)?;
+                Ok(y_bchw)
             }
         }
     }

@@ -32,6 +32,7 @@ impl Modules<'_> {
 
     pub(crate) fn batch_norm(&self, name: &str) -> Result<BatchNorm> {
         Ok(BatchNorm {
+            name: name.to_owned(),
             weight_c: self.tensor(name, "weight")?,
             bias_c: self.tensor(name, "bias")?,
             mean_c: self.tensor(name, "running_mean")?,

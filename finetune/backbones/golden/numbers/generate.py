@@ -82,5 +82,12 @@ with torch.device("meta"):
         if hasattr(torchvision.models, name):
             networks[name]["torchvision_fingerprint"] = fingerprint(getattr(torchvision.models, name)())
 
+    half = timm.models.efficientnet._gen_efficientnet(
+        "efficientnet_b0", channel_multiplier=0.5, depth_multiplier=0.5
+    )
+    networks["efficientnet_half"] = describe(half, 64, 64)
+    small = ResNet(Bottleneck, (2, 2, 2, 2), cardinality=16, base_width=8, channels=(32, 64, 128, 256))
+    networks["resnext26_16x4d"] = describe(small, 64, 64)
+
 path = Path(__file__).with_name("numbers.json")
 path.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in networks.items()) + "\n}\n")

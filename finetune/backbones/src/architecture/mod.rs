@@ -13,7 +13,8 @@ use crate::layer::Layer;
 use crate::resnext;
 
 /// A network by timm's name: `efficientnet_b3`, `tf_efficientnet_b0`, `resnext101_32x8d`, or one of these with the tag
-/// of timm's weights, `tf_efficientnet_b0.ap_in1k`.
+/// of timm's weights, `tf_efficientnet_b0.ap_in1k`. Two small ones have names of our own: `efficientnet_half` and
+/// `resnext26_16x4d`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Architecture {
     entry: &'static Entry,
@@ -97,6 +98,11 @@ impl Architecture {
     /// timm's names and shapes of all tensors, running statistics among them.
     pub(crate) fn tensors(&self, n_classes: usize) -> Vec<(String, Vec<usize>)> {
         self.layers([1, 1], n_classes).iter().flat_map(Layer::tensors).collect()
+    }
+
+    /// Whether a tensor belongs to the classifier.
+    pub(crate) fn is_classifier(&self, tensor: &str) -> bool {
+        tensor.starts_with(if self.is_efficientnet() { "classifier." } else { "fc." })
     }
 
     pub(crate) fn is_efficientnet(&self) -> bool {

@@ -1,4 +1,5 @@
-//! The networks by timm's names, with the tags of timm's weights. Also the networks that the ResNeXt paper compares.
+//! The networks by timm's names, with the tags of timm's weights. Also the networks that the ResNeXt paper compares, and
+//! a small one of each family under a name of our own.
 
 use crate::efficientnet::Scaling;
 use crate::resnext::Description;
@@ -46,7 +47,11 @@ const fn resnext(
     group_width: usize,
     tags: &'static [&'static str],
 ) -> Entry {
-    Entry { name, family: Family::ResNeXt(Description { blocks, cardinality, group_width }), tags }
+    Entry {
+        name,
+        family: Family::ResNeXt(Description { blocks, cardinality, group_width, planes: 64 }),
+        tags,
+    }
 }
 
 /// Width and depth.
@@ -69,7 +74,15 @@ const SSL: &str = "fb_ssl_yfcc100m_ft_in1k";
 const SWSL: &str = "fb_swsl_ig1b_ft_in1k";
 const WSL: &str = "fb_wsl_ig1b_ft_in1k";
 
-pub(super) static TABLE: [Entry; 39] = [
+/// Half as wide and half as deep as B0, for small pictures and short trainings. timm builds it by
+/// `timm.models.efficientnet._gen_efficientnet("efficientnet_b0", channel_multiplier=0.5, depth_multiplier=0.5)`.
+const HALF: [f64; 2] = [0.5, 0.5];
+/// Two blocks a stage, half of the usual channels, 16 groups of 4 at first. timm builds it by
+/// `timm.models.resnet.ResNet(Bottleneck, (2, 2, 2, 2), cardinality=16, base_width=8, channels=(32, 64, 128, 256))`.
+const SMALL_RESNEXT: Description =
+    Description { blocks: [2, 2, 2, 2], cardinality: 16, group_width: 4, planes: 32 };
+
+pub(super) static TABLE: [Entry; 41] = [
     native("efficientnet_b0", B0, Some(1e-5), &["ra_in1k", "ra4_e3600_r224_in1k"]),
     native("efficientnet_b1", B1, Some(1e-5), &["ft_in1k", "ra4_e3600_r240_in1k"]),
     native("efficientnet_b2", B2, Some(1e-5), &["ra_in1k"]),
@@ -127,4 +140,6 @@ pub(super) static TABLE: [Entry; 39] = [
     resnext("resnet101", DEPTH_101, 1, 64, &[]),
     resnext("resnext101_2x64d", DEPTH_101, 2, 64, &[]),
     resnext("resnext101_1x100d", DEPTH_101, 1, 100, &[]),
+    native("efficientnet_half", HALF, None, &[]),
+    Entry { name: "resnext26_16x4d", family: Family::ResNeXt(SMALL_RESNEXT), tags: &[] },
 ];

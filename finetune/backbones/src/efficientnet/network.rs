@@ -3,7 +3,7 @@
 //! b batch, c channels, h and w of the map, s squeezed channels.
 
 use candle_core::Tensor;
-use pretrain_kernels::{global_average_pool, sigmoid, swish};
+use pretrain_kernels::{global_average_pool, scale_channels, sigmoid, swish};
 
 use super::description::{self, BlockNames, Description};
 use crate::Result;
@@ -35,22 +35,30 @@ struct Block {
     excite: Convolution,
     project: ConvNorm,
     is_residual: bool,
+    /// Its number, and the number of all blocks.
+    place: [usize; 2],
 }
 
 impl Network {
     pub(crate) fn new(description: &Description, modules: &Modules<'_>) -> Result<Self> {
         let stem = ConvNorm::new(modules, &["conv_stem".to_owned(), "bn1".to_owned()], 2, 1)?;
-        let block = |modules: &Modules<'_>, s, j, block| Block::new(modules, &BlockNames::new(s, j), block);
-        let stages = description.stages.iter().enumerate().map(|(s, blocks)| {
-            blocks.iter().enumerate().map(|(j, shape)| block(modules, s, j, shape)).collect::<Result<_>>()
-        });
+        let n_blocks = description.stages.iter().map(Vec::len).sum();
+        let mut numbers = 0..n_blocks;
+        let mut block = |s, (j, shape)| {
+            let number = numbers.next().unwrap_or_default();
+            Block::new(modules, &BlockNames::new(s, j), shape, [number, n_blocks])
+        };
+        let stages =
+            description.stages.iter().enumerate().map(|(s, blocks)| {
+                blocks.iter().enumerate().map(|shape| block(s, shape)).collect::<Result<_>>()
+            });
         let stages = stages.collect::<Result<_>>()?;
         let head = ConvNorm::new(modules, &["conv_head".to_owned(), "bn2".to_owned()], 1, 1)?;
         Ok(Self { stem, stages, head, classifier: modules.linear("classifier")? })
     }
 
     /// The maps behind blocks 0, 1, 2, 4 and 6.
-    pub(crate) fn stages(&self, x_bchw: &Tensor, mode: Mode) -> Result<[Tensor; 5]> {
+    pub(crate) fn stages(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<[Tensor; 5]> {
         let x0 = self.blocks(0..1, &self.stem.activated(x_bchw, mode)?, mode)?;
         let x1 = self.blocks(1..2, &x0, mode)?;
         let x2 = self.blocks(2..3, &x1, mode)?;
@@ -59,17 +67,17 @@ impl Network {
         Ok([x0, x1, x2, x4, x6])
     }
 
-    pub(crate) fn stride16_map(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(crate) fn stride16_map(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         self.blocks(0..STRIDE_16 + 1, &self.stem.activated(x_bchw, mode)?, mode)
     }
 
     /// From the map of stride 16 to that of stride 32.
-    pub(crate) fn last_stage(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(crate) fn last_stage(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         self.blocks(STRIDE_16 + 1..7, x_bchw, mode)
     }
 
     /// From the last stage to what is averaged.
-    pub(crate) fn head(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(crate) fn head(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         self.head.activated(x_bchw, mode)
     }
 
@@ -77,7 +85,7 @@ impl Network {
         &self.classifier
     }
 
-    fn blocks(&self, stages: std::ops::Range<usize>, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn blocks(&self, stages: std::ops::Range<usize>, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut blocks = self.stages[stages].iter().flatten();
         blocks.try_fold(x_bchw.clone(), |x_bchw, block| block.forward(&x_bchw, mode))
     }
@@ -88,17 +96,22 @@ impl ConvNorm {
         Ok(Self { conv: modules.convolution(conv, stride, groups)?, norm: modules.batch_norm(norm)? })
     }
 
-    fn linear(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn linear(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         self.norm.forward(&self.conv.forward(x_bchw)?, mode)
     }
 
-    fn activated(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn activated(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         Ok(swish(&self.linear(x_bchw, mode)?)?)
     }
 }
 
 impl Block {
-    fn new(modules: &Modules<'_>, names: &BlockNames, block: &description::Block) -> Result<Self> {
+    fn new(
+        modules: &Modules<'_>,
+        names: &BlockNames,
+        block: &description::Block,
+        place: [usize; 2],
+    ) -> Result<Self> {
         let expand = names.expand.as_ref().map(|names| ConvNorm::new(modules, names, 1, 1)).transpose()?;
         Ok(Self {
             expand,
@@ -107,23 +120,29 @@ impl Block {
             excite: modules.convolution_with_bias(&names.excite)?,
             project: ConvNorm::new(modules, &names.project, 1, 1)?,
             is_residual: block.is_residual(),
+            place,
         })
     }
 
-    fn forward(&self, input_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn forward(&self, input_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let expanded = self.expand.as_ref().map(|expand| expand.activated(input_bchw, mode)).transpose()?;
         let x_bchw = self.depthwise.activated(expanded.as_ref().unwrap_or(input_bchw), mode)?;
-        let gated_bchw = x_bchw.broadcast_mul(&self.gate(&x_bchw)?)?;
+        let gated_bchw = scale_channels(&x_bchw, &self.gate(&x_bchw)?)?;
+        // no activation behind the projection: the bottleneck is linear
         let y_bchw = self.project.linear(&gated_bchw, mode)?;
-        // no activation here: the bottleneck is linear
-        Ok(if self.is_residual { (y_bchw + input_bchw)? } else { y_bchw })
+        if !self.is_residual {
+            return Ok(y_bchw);
+        }
+        let y_bchw = match mode {
+            Mode::Inference => y_bchw,
+            Mode::Training(pass) => pass.drop_connect(&y_bchw, self.place)?,
+        };
+        Ok((y_bchw + input_bchw)?)
     }
 
-    /// Squeeze and excitation: a factor for every channel, `[b, c, 1, 1]`.
+    /// Squeeze and excitation: a factor for every channel, `[b, c]`.
     fn gate(&self, x_bchw: &Tensor) -> Result<Tensor> {
         let squeezed_bs = swish(&self.reduce.on_averages(&global_average_pool(x_bchw)?)?)?;
-        let gate_bc = sigmoid(&self.excite.on_averages(&squeezed_bs)?)?;
-        let (b, c) = gate_bc.dims2()?;
-        Ok(gate_bc.reshape((b, c, 1, 1))?)
+        Ok(sigmoid(&self.excite.on_averages(&squeezed_bs)?)?)
     }
 }

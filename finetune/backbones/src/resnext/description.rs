@@ -12,6 +12,8 @@ pub(crate) struct Description {
     pub(crate) cardinality: usize,
     /// Channels of a group in the first stage.
     pub(crate) group_width: usize,
+    /// A quarter of the first stage's output channels; 64 in all published networks.
+    pub(crate) planes: usize,
 }
 
 /// Channels behind the stem.
@@ -36,11 +38,10 @@ impl Description {
     /// The blocks of the four stages.
     pub(crate) fn stages(&self) -> [Vec<Block>; 4] {
         [0, 1, 2, 3].map(|stage: usize| {
-            let planes = 64 << stage;
             let block = |j: usize| Block {
                 name: format!("layer{}.{j}", stage + 1),
-                width: planes * self.group_width / 64 * self.cardinality,
-                output: planes * EXPANSION,
+                width: (self.group_width << stage) * self.cardinality,
+                output: (self.planes << stage) * EXPANSION,
                 stride: if stage > 0 && j == 0 { 2 } else { 1 },
                 projects: j == 0,
             };
@@ -50,7 +51,8 @@ impl Description {
 
     /// Channels behind the stem and the four stages, at strides 2, 4, 8, 16 and 32.
     pub(crate) fn stage_widths(&self) -> [usize; 5] {
-        [STEM, 64 * EXPANSION, 128 * EXPANSION, 256 * EXPANSION, 512 * EXPANSION]
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|stage| (self.planes << stage) * EXPANSION);
+        [STEM, first, second, third, fourth]
     }
 
     pub(crate) fn layers(&self, size: [usize; 2], n_classes: usize) -> Vec<Layer> {

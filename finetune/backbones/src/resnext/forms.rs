@@ -80,7 +80,7 @@ fn three_forms_of_a_block_are_equal() {
 
     let modules = Modules {
         weights: &weights,
-        numerics: Numerics { padding: PaddingRule::Symmetric, epsilon: EPSILON },
+        numerics: Numerics { padding: PaddingRule::Symmetric, epsilon: EPSILON, momentum: 0.1 },
     };
     let block =
         description::Block { name: "b".into(), width: WIDTH, output: OUTPUT, stride: 1, projects: false };
@@ -98,7 +98,8 @@ fn blocks_of_equal_cost() {
     for (cardinality, group_width, weights) in
         [(1, 64, 69_632), (2, 40, 69_760), (4, 24, 69_888), (8, 14, 71_456), (32, 4, 70_144)]
     {
-        let description = description::Description { blocks: [3, 4, 6, 3], cardinality, group_width };
+        let description =
+            description::Description { blocks: [3, 4, 6, 3], cardinality, group_width, planes: 64 };
         let layers = description.layers([224, 224], 1000);
         let convs = layers.iter().filter(|layer| layer.name.starts_with("layer1.1.conv"));
         assert_eq!(convs.map(crate::layer::Layer::params).sum::<u64>(), weights);

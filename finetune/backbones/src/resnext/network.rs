@@ -40,7 +40,7 @@ impl Network {
     }
 
     /// The maps behind the stem's activation and the four stages.
-    pub(crate) fn stages(&self, x_bchw: &Tensor, mode: Mode) -> Result<[Tensor; 5]> {
+    pub(crate) fn stages(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<[Tensor; 5]> {
         let stem = self.stem(x_bchw, mode)?;
         let x1 = self.blocks(0, &pool(&stem)?, mode)?;
         let x2 = self.blocks(1, &x1, mode)?;
@@ -49,13 +49,13 @@ impl Network {
         Ok([stem, x1, x2, x3, x4])
     }
 
-    pub(crate) fn stride16_map(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(crate) fn stride16_map(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let stem = pool(&self.stem(x_bchw, mode)?)?;
         (0..3).try_fold(stem, |x_bchw, stage| self.blocks(stage, &x_bchw, mode))
     }
 
     /// From the map of stride 16 to that of stride 32, which is averaged.
-    pub(crate) fn last_stage(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(crate) fn last_stage(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         self.blocks(3, x_bchw, mode)
     }
 
@@ -63,11 +63,11 @@ impl Network {
         &self.classifier
     }
 
-    fn stem(&self, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn stem(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         Ok(relu(&self.norm.forward(&self.conv.forward(x_bchw)?, mode)?)?)
     }
 
-    fn blocks(&self, stage: usize, x_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn blocks(&self, stage: usize, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut blocks = self.stages[stage].iter();
         blocks.try_fold(x_bchw.clone(), |x_bchw, block| block.forward(&x_bchw, mode))
     }
@@ -95,7 +95,7 @@ impl Block {
         Ok(Self { convs, norms, shortcut })
     }
 
-    pub(super) fn forward(&self, input_bchw: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(super) fn forward(&self, input_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let normed = |i: usize, x_bchw: &Tensor| self.norms[i].forward(&self.convs[i].forward(x_bchw)?, mode);
         let x_bchw = relu(&normed(0, input_bchw)?)?;
         let x_bchw = relu(&normed(1, &x_bchw)?)?;

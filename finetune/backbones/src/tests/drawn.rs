@@ -8,10 +8,10 @@ use crate::architecture::Architecture;
 use crate::weights::Weights;
 use crate::{Backbone, Flavour};
 
-pub(super) const N_CLASSES: usize = 10;
+pub(crate) const N_CLASSES: usize = 10;
 
 /// The i-th tensor by name is drawn at seed 7, step i; factors of normalisation lie between `low` and `high`.
-pub(super) fn weights(architecture: Architecture, [low, high]: [f64; 2]) -> Weights {
+pub(crate) fn weights(architecture: Architecture, [low, high]: [f64; 2]) -> Weights {
     let mut tensors = architecture.tensors(N_CLASSES);
     tensors.sort();
     let drawn = tensors.into_iter().zip(0u32..).map(|((name, shape), step)| {
@@ -31,23 +31,23 @@ pub(super) fn weights(architecture: Architecture, [low, high]: [f64; 2]) -> Weig
 }
 
 /// Standard normal numbers.
-pub(super) fn noise(seed: u64, shape: &[usize]) -> Tensor {
+pub(crate) fn noise(seed: u64, shape: &[usize]) -> Tensor {
     let generator = Generator::new(seed, Stream::Weights, 0);
     tensor(shape, |i| generator.normal(i, 0.0, 1.0))
 }
 
 /// EfficientNet-B0 with 10 classes, timm's.
-pub(super) fn b0() -> (Architecture, Weights) {
+pub(crate) fn b0() -> (Architecture, Weights) {
     let architecture = "efficientnet_b0".parse().unwrap();
     (architecture, weights(architecture, [0.8, 1.4]))
 }
 
-pub(super) fn backbone(architecture: Architecture, flavour: Flavour, weights: &Weights) -> Backbone {
+pub(crate) fn backbone(architecture: Architecture, flavour: Flavour, weights: &Weights) -> Backbone {
     Backbone::new(architecture, flavour, N_CLASSES, weights).unwrap()
 }
 
 /// The largest difference, as a share of the largest number of the second.
-pub(super) fn distance(got: &Tensor, wanted: &Tensor) -> f64 {
+pub(crate) fn distance(got: &Tensor, wanted: &Tensor) -> f64 {
     let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(got.dims(), wanted.dims());
     let (got, wanted) = (flat(got), flat(wanted));
