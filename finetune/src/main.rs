@@ -1,6 +1,7 @@
 //! The `finetune` command.
 
 mod arguments;
+mod progress;
 
 use std::process::ExitCode;
 
@@ -12,37 +13,57 @@ use finetune::score::Error;
 /// How the process ends. Clap itself ends it with 2.
 #[derive(Debug, Clone, Copy)]
 enum Exit {
-    Done = 0,
-    Usage = 2,
-    Data = 3,
-    Runtime = 4,
+    Done,
+    Usage,
+    Data,
+    Runtime,
+    /// No room on a disk: the same command with `--resume` goes on when there is some.
+    Temporary,
+    /// By this signal; what was done is kept.
+    Interrupted(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Usage => 2,
+            Exit::Data => 3,
+            Exit::Runtime => 4,
+            Exit::Temporary => 75,
+            Exit::Interrupted(signal) => 128 + signal,
+        })
+    }
 }
 
 fn main() -> ExitCode {
     let exit = match run(Arguments::parse()) {
-        Ok(text) => {
+        Ok((text, exit)) => {
             print(&text);
-            Exit::Done
+            exit
         }
         Err(error) => {
             complain(&format!("error: {error}"));
             if let Some(error) = error.downcast_ref::<backbone::Error>() {
-                return ExitCode::from(of_backbone(error) as u8);
-            }
-            match error.downcast_ref::<Error>() {
-                Some(Error::Data(_) | Error::Shape { .. }) => Exit::Data,
-                Some(Error::Unavailable { .. }) => Exit::Usage,
-                _ => Exit::Runtime,
+                of_backbone(error)
+            } else {
+                match error.downcast_ref::<Error>() {
+                    Some(Error::Data(_) | Error::Shape { .. }) => Exit::Data,
+                    Some(Error::Unavailable { .. }) => Exit::Usage,
+                    _ => Exit::Runtime,
+                }
             }
         }
     };
-    ExitCode::from(exit as u8)
+    exit.into()
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<String> {
+fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
     match arguments.command {
-        Command::Score(score) => Ok(score.run()?),
-        Command::Backbone(backbone) => Ok(backbone.run()?.trim_end().to_owned()),
+        Command::Score(score) => Ok((score.run()?, Exit::Done)),
+        Command::Backbone(backbone) => {
+            backbone.run().map(|(text, exit)| (text.trim_end().to_owned(), exit))
+        }
     }
 }
 
@@ -51,6 +72,8 @@ fn of_backbone(error: &backbone::Error) -> Exit {
         Exit::Usage
     } else if error.is_data() {
         Exit::Data
+    } else if error.is_temporary() {
+        Exit::Temporary
     } else {
         Exit::Runtime
     }

@@ -82,7 +82,7 @@ fn the_command_line_is_the_frozen_one() {
     is_frozen("pipeline-help.txt", &help);
 
     let mut help = String::new();
-    for verb in ["forward", "summary"] {
+    for verb in ["forward", "train", "eval", "export", "summary"] {
         let mut command = Command::new(finetune());
         help.push_str(&format!(
             "---- backbone {verb}\n{}",
@@ -130,6 +130,7 @@ fn documents_name_only_what_exists() {
         "docs/imports.md",
         "docs/scores.md",
         "docs/synth.md",
+        "docs/training.md",
         "docs/bench/build.md",
     ];
     for document in documents {

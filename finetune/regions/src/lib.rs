@@ -1,5 +1,6 @@
 //! Pictures in: bytes to pixels, pixels to what a backbone reads, near-duplicates, and pictures of the result.
 
+pub mod augmentation;
 pub mod decoding;
 pub mod drawing;
 mod encoding;

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use finetune::backbone::{Error, Forward, Summarise};
+use finetune::backbone::{DataFormat, Eval, Export, Forward, Summarise, Train};
+use finetune_backbones::training::Evaluation;
 use finetune_backbones::{Architecture, Flavour};
+use serde_json::json;
 
 use super::Output;
+use crate::Exit;
+use crate::progress::Shown;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Backbone {
@@ -30,6 +34,63 @@ pub(crate) enum Backbone {
         #[command(flatten)]
         output: Output,
     },
+    /// Learn to classify pictures
+    Train {
+        /// Settings in TOML; finetune/configs has some
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Another value for a setting
+        #[arg(long, value_name = "SECTION.KEY=VALUE")]
+        set: Vec<String>,
+        /// The run's folder: checkpoints, figures, settings
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Go on from the newest good checkpoint
+        #[arg(long)]
+        resume: bool,
+        /// Ranks, as threads; they share the micro-batches of each batch
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        ranks: usize,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Top-1, top-5 and confusion of a run's newest checkpoint
+    Eval {
+        /// The run's folder
+        #[arg(long, value_name = "DIR")]
+        run: PathBuf,
+        /// Labelled pictures; without it those that the run held out
+        #[arg(long, value_name = "PATH")]
+        data: Option<PathBuf>,
+        /// How they lie there; without it as the run's
+        #[arg(long)]
+        format: Option<FormatArgument>,
+        /// The last weights, where there are averages
+        #[arg(long)]
+        last: bool,
+        /// The JSON to write: which classes are taken for which
+        #[arg(long, value_name = "FILE")]
+        confusion: Option<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Weights of a run's newest checkpoint, for timm, torchvision and `pipeline build`
+    Export {
+        /// The run's folder
+        #[arg(long, value_name = "DIR")]
+        run: PathBuf,
+        /// The .safetensors to write; a description is put beside it as .json
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Whose names
+        #[arg(long, default_value = "timm")]
+        names: NamesArgument,
+        /// The last weights, where there are averages
+        #[arg(long)]
+        last: bool,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Exact parameters and multiplications, layer by layer
     Summary {
         /// timm's name: efficientnet_b0, tf_efficientnet_b3, resnext50_32x4d ...
@@ -50,6 +111,38 @@ pub(crate) enum FlavourArgument {
     Torchvision,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FormatArgument {
+    Folder,
+    Tars,
+    Shards,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum NamesArgument {
+    Timm,
+    Torchvision,
+}
+
+impl From<FormatArgument> for DataFormat {
+    fn from(argument: FormatArgument) -> Self {
+        match argument {
+            FormatArgument::Folder => Self::Folder,
+            FormatArgument::Tars => Self::Tars,
+            FormatArgument::Shards => Self::Shards,
+        }
+    }
+}
+
+impl From<NamesArgument> for Flavour {
+    fn from(argument: NamesArgument) -> Self {
+        match argument {
+            NamesArgument::Timm => Self::Timm,
+            NamesArgument::Torchvision => Self::Torchvision,
+        }
+    }
+}
+
 impl From<FlavourArgument> for Flavour {
     fn from(argument: FlavourArgument) -> Self {
         match argument {
@@ -61,23 +154,57 @@ impl From<FlavourArgument> for Flavour {
 }
 
 impl Backbone {
-    /// Does what was asked for; the text to print.
-    pub(crate) fn run(self) -> Result<String, Error> {
-        match self {
+    /// Does what was asked for; the text to print, and how the process ends.
+    pub(crate) fn run(self) -> anyhow::Result<(String, Exit)> {
+        let table = |done: serde_json::Value, output: Output| {
+            if output.json { done.to_string() } else { finetune::score::as_table(&done) }
+        };
+        let text = match self {
             Self::Forward { arch, weights, inputs, out, flavour, output } => {
                 let flavour = flavour.map(Flavour::from);
-                let done = Forward { architecture: arch, weights, inputs, out, flavour }.run()?;
-                Ok(if output.json { done.to_string() } else { finetune::score::as_table(&done) })
+                table(Forward { architecture: arch, weights, inputs, out, flavour }.run()?, output)
+            }
+            Self::Train { config, set, out, resume, ranks, output } => {
+                let shown = Shown::start()?;
+                let outcome = Train { config, set, out, resume, ranks }.run(&shown)?;
+                let scores = outcome.evaluation.as_ref().map(scores);
+                let done = json!({ "step": outcome.step, "is_done": outcome.is_done, "scores": scores });
+                let exit = match shown.signal() {
+                    Some(signal) if !outcome.is_done => Exit::Interrupted(signal),
+                    _ => Exit::Done,
+                };
+                return Ok((table(done, output), exit));
+            }
+            Self::Eval { run, data, format, last, confusion, output } => {
+                let format = format.map(DataFormat::from);
+                let (step, evaluation) = Eval { run, data, format, last, confusion }.run()?;
+                let mut done = scores(&evaluation);
+                done["step"] = json!(step);
+                if output.json {
+                    done["confusion"] = json!(evaluation.confusion);
+                    done.to_string()
+                } else {
+                    format!("{}\n{}", finetune::score::as_table(&done), evaluation.confusion.table())
+                }
+            }
+            Self::Export { run, out, names, last, output } => {
+                table(Export { run, out, names: names.into(), last }.run()?, output)
             }
             Self::Summary { arch, size, output } => {
                 let summarise = Summarise { architecture: arch, size: size.into() };
                 let summary = summarise.run();
-                Ok(if output.json {
+                if output.json {
                     serde_json::to_string(&summary).expect("numbers and names are always JSON")
                 } else {
                     summarise.table(&summary)
-                })
+                }
             }
-        }
+        };
+        Ok((text, Exit::Done))
     }
+}
+
+fn scores(evaluation: &Evaluation) -> serde_json::Value {
+    let Evaluation { pictures, unreadable, top1, top5, loss, .. } = evaluation;
+    json!({ "pictures": pictures, "unreadable": unreadable, "top1": top1, "top5": top5, "loss": loss })
 }

@@ -1,12 +1,21 @@
-//! `finetune backbone`: networks seen from outside.
+//! `finetune backbone`: networks seen from outside, and trained.
 
+mod eval;
+mod export;
 mod forward;
+mod pictures;
+mod settings;
 mod summary;
+mod train;
 
 use std::path::PathBuf;
 
+pub use eval::Eval;
+pub use export::Export;
 pub use forward::Forward;
+pub use settings::{DataFormat, DataSettings, FilterSetting, InputSettings, TrainSettings};
 pub use summary::Summarise;
+pub use train::Train;
 
 /// Why a backbone did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +40,21 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// Options that do not go together.
+    #[error("{problem}")]
+    Usage {
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Training or evaluation stopped.
+    #[error(transparent)]
+    Training(#[from] finetune_backbones::training::Error),
+    /// Settings, or the folder of a run.
+    #[error(transparent)]
+    Run(#[from] pretrain_training::Error),
+    /// How pictures are prepared.
+    #[error(transparent)]
+    Regions(#[from] finetune_regions::Error),
     /// The result cannot be written.
     #[error("cannot write the result: {0}")]
     Write(#[from] data_specs::Error),
@@ -40,22 +64,48 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another command line would help, rather than other files.
+    /// Whether another command line or other settings would help, rather than other files.
     pub fn is_usage(&self) -> bool {
-        use finetune_backbones::Error as Inner;
-        let Self::Backbone(error) = self else { return false };
-        matches!(error, Inner::UnknownArchitecture { .. } | Inner::UnknownTag { .. } | Inner::Flavour { .. })
+        use finetune_backbones::training::Error as Loop;
+        use pretrain_training::Error as Run;
+        match self {
+            Self::Usage { .. } | Self::Regions(_) => true,
+            Self::Backbone(error) | Self::Training(Loop::Backbone(error)) => is_wrong_name(error),
+            Self::Training(Loop::Setting { .. } | Loop::RunExists { .. } | Loop::NoCheckpoint { .. }) => true,
+            Self::Run(Run::Setting { .. } | Run::OtherRun { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the same command may succeed later without anything being mended here: a full disk.
+    pub fn is_temporary(&self) -> bool {
+        use finetune_backbones::training::Error as Loop;
+        use pretrain_training::Error as Run;
+        match self {
+            Self::Write(error) | Self::Training(Loop::File(error)) => error.is_temporary(),
+            Self::Run(error) | Self::Training(Loop::Training(error)) => {
+                matches!(error, Run::File(source) | Run::NotWritten { source, .. } if source.is_temporary())
+            }
+            _ => false,
+        }
     }
 
     /// Whether a file is not what it should be.
     pub fn is_data(&self) -> bool {
         use finetune_backbones::Error as Inner;
+        use finetune_backbones::training::Error as Loop;
         match self {
             Self::Read { .. } | Self::Inputs { .. } => true,
-            Self::Backbone(error) => {
-                !self.is_usage() && !matches!(error, Inner::Kernel(_) | Inner::Tensor(_))
+            Self::Training(Loop::Classes { .. } | Loop::Unreadable { .. }) => true,
+            Self::Backbone(error) | Self::Training(Loop::Backbone(error)) => {
+                !is_wrong_name(error) && !matches!(error, Inner::Kernel(_) | Inner::Tensor(_))
             }
             _ => false,
         }
     }
+}
+
+fn is_wrong_name(error: &finetune_backbones::Error) -> bool {
+    use finetune_backbones::Error as Inner;
+    matches!(error, Inner::UnknownArchitecture { .. } | Inner::UnknownTag { .. } | Inner::Flavour { .. })
 }

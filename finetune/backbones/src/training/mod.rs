@@ -31,8 +31,8 @@ pub use learner::Learner;
 pub use mixing::Mixing;
 pub use pictures::{LabelledPictures, Pixels, Unreadable, View};
 pub use settings::{
-    BatchSettings, Decayed, LossSettings, NetworkSettings, OptimiserSettings, RunSettings,
-    ScheduleSettings, Settings,
+    BatchSettings, Decayed, LossSettings, NetworkSettings, OptimiserSettings, RunSettings, ScheduleSettings,
+    Settings,
 };
 pub use train::{Outcome, Progress, Watch, train};
 pub use trained::{Card, Trained};
