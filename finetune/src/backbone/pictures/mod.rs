@@ -82,7 +82,10 @@ impl Index {
     pub(crate) fn open(path: &Path, format: DataFormat, classes: Option<&[String]>) -> Result<Self, Error> {
         let (found, store) = match format {
             DataFormat::Folder => (folder::scan(path)?, Store::Files),
-            DataFormat::Tars => tars::scan(path).map(|(found, tars)| (found, Store::Tars(tars)))?,
+            DataFormat::Tars => {
+                let tars::Scanned { found, tars } = tars::scan(path)?;
+                (found, Store::Tars(tars))
+            }
             DataFormat::Shards => {
                 shards::scan(path).map(|(found, dataset)| (found, Store::Shards(Box::new(dataset))))?
             }

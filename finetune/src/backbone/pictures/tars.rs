@@ -18,8 +18,14 @@ struct Sample {
     picture: Option<(String, u64, u64)>,
 }
 
+/// Samples, and the tars that they lie in.
+pub(super) struct Scanned {
+    pub(super) found: Vec<Found>,
+    pub(super) tars: Vec<(PathBuf, File)>,
+}
+
 /// Samples of a tar, or of all tars of a folder in the order of their names. Nothing is unpacked.
-pub(super) fn scan(path: &Path) -> Result<(Vec<Found>, Vec<(PathBuf, File)>), Error> {
+pub(super) fn scan(path: &Path) -> Result<Scanned, Error> {
     let is_tar = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "tar");
     let paths = if path.is_dir() {
         sorted_entries(path)?.into_iter().filter(is_tar).collect()
@@ -44,7 +50,7 @@ pub(super) fn scan(path: &Path) -> Result<(Vec<Found>, Vec<(PathBuf, File)>), Er
         }
         tars.push((path, file));
     }
-    Ok((found, tars))
+    Ok(Scanned { found, tars })
 }
 
 /// By key: all of a name before the first dot of its last part.
