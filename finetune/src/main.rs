@@ -61,9 +61,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
     match arguments.command {
         Command::Score(score) => Ok((score.run()?, Exit::Done)),
-        Command::Backbone(backbone) => {
-            backbone.run().map(|(text, exit)| (text.trim_end().to_owned(), exit))
-        }
+        Command::Backbone(backbone) => backbone.run().map(|(text, exit)| (text.trim_end().to_owned(), exit)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use conformance::binaries::{finetune, pipeline_command, root, run};
 
 /// Who may use whom (docs/architecture.md); everything that a named crate may use is meant too.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: &[(&str, &[&str])] = &[
     ("torch-files", &[]),
     ("data-specs", &["torch-files"]),
     ("pretrain-comm", &[]),

@@ -33,6 +33,12 @@ pub enum Error {
         /// What contradicts what, and what to do.
         problem: String,
     },
+    /// An untrained network could not be shown its batch.
+    #[error("no running statistics for an untrained network: {source}")]
+    Untrained {
+        /// What went wrong.
+        source: Box<crate::training::Error>,
+    },
     /// The weights cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {

@@ -32,6 +32,7 @@ mod summary;
 mod tests;
 pub mod training;
 mod training_pass;
+mod untrained;
 mod weights;
 
 pub use architecture::Architecture;

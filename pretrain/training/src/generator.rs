@@ -21,6 +21,8 @@ pub enum Stream {
     Augmentation = 4,
     /// Which pictures are mixed and how; the step is the training step.
     Mixing = 5,
+    /// Pictures that an untrained network takes its running statistics from; the step is the size of the blocks.
+    DrawnPictures = 6,
 }
 
 /// The random numbers of one seed, stream and step; each is found by its index.

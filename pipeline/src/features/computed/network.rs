@@ -70,7 +70,7 @@ impl Network {
                 Backbone::load(self.architecture, path, flavour, named)
             }
             (None, seed) => {
-                Backbone::random(self.architecture, seed.unwrap_or_default(), named.unwrap_or(CLASSES))
+                Backbone::untrained(self.architecture, seed.unwrap_or_default(), named.unwrap_or(CLASSES))
             }
         };
         let backbone = backbone.map_err(|error| {
