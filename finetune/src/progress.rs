@@ -92,6 +92,10 @@ impl Watch for Shown {
         }
     }
 
+    fn damaged(&self, reason: &pretrain_training::Error) {
+        self.say(&format!("a checkpoint is passed over: {reason}"));
+    }
+
     fn unreadable(&self, picture: &Unreadable) {
         let mut state = self.state();
         state.n_unreadable += 1;

@@ -105,11 +105,13 @@ impl Ranked<'_> {
     }
 }
 
-/// Other ranks say only that pictures are unreadable, which rank 0 cannot know.
+/// Other ranks say only what rank 0 cannot know: which pictures are unreadable.
 struct Silent<'a>(&'a dyn Watch);
 
 impl Watch for Silent<'_> {
     fn step(&self, _: &training::Progress) {}
+
+    fn damaged(&self, _: &pretrain_training::Error) {}
 
     fn unreadable(&self, picture: &training::Unreadable) {
         self.0.unreadable(picture);

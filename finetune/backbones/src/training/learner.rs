@@ -42,11 +42,13 @@ impl Learner {
         let architecture: Architecture = settings.architecture.parse()?;
         let drawn = || {
             let mut weights = initialise(architecture, seed, n_classes)?;
-            if settings.zero_classifier {
-                let classifier = weights.iter_mut().filter(|(name, _)| architecture.is_classifier(name));
-                for (_, tensor) in classifier {
-                    *tensor = tensor.zeros_like()?;
-                }
+            let is_zero = |name: &str| {
+                let is_last = name.starts_with("layer") && name.ends_with(".bn3.weight");
+                settings.zero_classifier && architecture.is_classifier(name)
+                    || settings.zero_residual && is_last
+            };
+            for (_, tensor) in weights.iter_mut().filter(|(name, _)| is_zero(name)) {
+                *tensor = tensor.zeros_like()?;
             }
             Ok::<_, Error>(weights)
         };

@@ -48,6 +48,10 @@ pub struct NetworkSettings {
     /// thousand classes: with few, its logits are so large that training is slow to begin.
     #[serde(default)]
     pub zero_classifier: bool,
+    /// Whether the last normalisation of every block that is drawn starts at zero, so that each block begins as the
+    /// identity (Paper: 1706.02677, section 5.1); ResNeXt only.
+    #[serde(default)]
+    pub zero_residual: bool,
     /// Drop-connect's rate, which the last block comes near to; EfficientNet only.
     #[serde(default)]
     pub drop_connect: f64,
@@ -165,6 +169,10 @@ impl Settings {
         if self.network.drop_connect > 0.0 {
             let hint = "ResNeXt has no drop-connect; leave it out";
             require("network.drop_connect", architecture.is_efficientnet(), self.network.drop_connect, hint)?;
+        }
+        if self.network.zero_residual && architecture.is_efficientnet() {
+            let (key, hint) = ("network.zero_residual", "it is for ResNeXt; leave it out");
+            return Err(Error::Setting { key, problem: "is true for an EfficientNet".to_owned(), hint });
         }
         if let Some(momentum) = self.network.norm_momentum {
             let hint = "it is above 0 and at most 1; leave it out for the flavour's";

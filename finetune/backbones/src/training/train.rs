@@ -26,6 +26,9 @@ pub trait Watch: Sync {
     /// A step was taken.
     fn step(&self, progress: &Progress);
 
+    /// A checkpoint is not what was written, so that the run goes on from an older one.
+    fn damaged(&self, reason: &pretrain_training::Error);
+
     /// A picture was left out.
     fn unreadable(&self, picture: &Unreadable);
 
@@ -123,6 +126,7 @@ pub fn train(
     ranks.barrier()?;
     let checkpoints = Checkpoints::open(&folder, keep)?;
     let newest = checkpoints.newest()?;
+    newest.damaged.iter().for_each(|reason| watch.damaged(reason));
     let (mut step, mut standing) = (0, Standing::default());
     match (resume, newest.checkpoint) {
         (true, Some(checkpoint)) => {

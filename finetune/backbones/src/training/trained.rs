@@ -1,7 +1,6 @@
 //! What came out of a run.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use candle_core::Tensor;
@@ -90,7 +89,7 @@ impl Trained {
     pub fn open(run: &Path, last: bool) -> Result<Self> {
         let card = Card::read(run)?;
         let folder = run.join("checkpoints");
-        let newest = Checkpoints::look_at(&folder, NonZeroUsize::MIN).newest()?;
+        let newest = Checkpoints::look_at(&folder).newest()?;
         let Some(checkpoint) = newest.checkpoint else {
             let damaged = newest.damaged.iter().map(|error| format!("; {error}")).collect();
             return Err(Error::NoCheckpoint { run: run.to_owned(), damaged });

@@ -85,8 +85,8 @@ impl Checkpoints {
     }
 
     /// Checkpoints in `folder` as they are, to read only: another process may be writing there.
-    pub fn look_at(folder: &Path, keep: NonZeroUsize) -> Self {
-        Self { folder: folder.to_owned(), keep }
+    pub fn look_at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), keep: NonZeroUsize::MAX }
     }
 
     /// Writes a checkpoint, whole or not at all, and removes those that are too many; its folder. `files` are tensors by

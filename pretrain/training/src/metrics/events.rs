@@ -41,16 +41,15 @@ impl Events {
         double(&mut version, 1, now);
         bytes(&mut version, 3, b"brain.Event:2");
         events.append(&version)?;
-        if step > 0 {
-            const START: u64 = 1;
-            let (mut restart, mut session) = (Vec::new(), Vec::new());
-            double(&mut restart, 1, now);
-            // the first step that will be written again
-            varint_field(&mut restart, 2, step + 1);
-            varint_field(&mut session, 1, START);
-            bytes(&mut restart, 7, &session);
-            events.append(&restart)?;
-        }
+        // There may be older files even at step 0: of a run that died before its first checkpoint.
+        const START: u64 = 1;
+        let (mut restart, mut session) = (Vec::new(), Vec::new());
+        double(&mut restart, 1, now);
+        // the first step that will be written again
+        varint_field(&mut restart, 2, step + 1);
+        varint_field(&mut session, 1, START);
+        bytes(&mut restart, 7, &session);
+        events.append(&restart)?;
         Ok(events)
     }
 

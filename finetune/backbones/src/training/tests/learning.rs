@@ -95,8 +95,11 @@ fn a_truncated_checkpoint_is_passed_over() {
     let newest = cut.path().join("checkpoints/step-000000007/model.safetensors");
     let bytes = std::fs::read(&newest).unwrap();
     std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
-    run(&settings, &shapes, cut.path(), true, &Quiet::default()).unwrap();
+    let watch = Quiet::default();
+    run(&settings, &shapes, cut.path(), true, &watch).unwrap();
     assert_eq!(weights(cut.path()), weights(straight.path()));
+    let told = watch.damaged.into_inner().unwrap();
+    assert!(told.len() == 1 && told[0].contains("step-000000007/model.safetensors"), "{told:?}");
 }
 
 /// One rank with two micro-batches a step, two ranks with one each: the same run after 20 steps.
@@ -139,6 +142,23 @@ fn one_rank_is_two() {
     println!("after 20 steps at most {apart:.1e} apart");
     assert!(apart <= 1e-5, "{apart}");
     assert_eq!(outcomes[0].evaluation, outcome.evaluation);
+}
+
+/// The number of threads that compute is no part of a result.
+#[test]
+fn threads_change_no_bit() {
+    let mut settings = settings("efficientnet_half");
+    settings.schedule.epochs = 0.3;
+    settings.loss.mixing = Mixing { mixup: 0.2, cutmix: 0.0 };
+    let on = |threads: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            run(&settings, &Shapes::new(240, 3), folder.path(), false, &Quiet::default()).unwrap()
+        });
+        weights(folder.path())
+    };
+    assert_eq!(on(1), on(3));
 }
 
 #[test]

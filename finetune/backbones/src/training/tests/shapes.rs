@@ -91,11 +91,16 @@ impl LabelledPictures for Shapes {
 pub(super) struct Quiet {
     pub(super) stop_at: Option<u64>,
     pub(super) losses: std::sync::Mutex<Vec<f64>>,
+    pub(super) damaged: std::sync::Mutex<Vec<String>>,
 }
 
 impl Watch for Quiet {
     fn step(&self, progress: &Progress) {
         self.losses.lock().unwrap().push(progress.loss);
+    }
+
+    fn damaged(&self, reason: &pretrain_training::Error) {
+        self.damaged.lock().unwrap().push(reason.to_string());
     }
 
     fn unreadable(&self, _: &Unreadable) {}
@@ -118,6 +123,7 @@ pub(super) fn settings(architecture: &str) -> Settings {
             weights: None,
             new_classifier: false,
             zero_classifier: true,
+            zero_residual: !is_efficientnet,
             drop_connect: if is_efficientnet { 0.1 } else { 0.0 },
             dropout: 0.1,
             norm_momentum: None,
