@@ -59,6 +59,13 @@ pub fn pipeline_command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<
     command
 }
 
+/// `finetune ARGUMENTS`, not started yet, in the root of the checkout.
+pub fn finetune_command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(finetune());
+    command.args(arguments).current_dir(root());
+    command
+}
+
 /// Runs `command`; its output with the exit code (128 + n if signal n ended it).
 ///
 /// # Panics
