@@ -1,5 +1,5 @@
 //! Activations, element by element: `relu(x) = max(x, 0)`, `sigmoid(x) = 1 / (1 + e^-x)`, `swish(x) = x sigmoid(x)`
-//! (SiLU). Forward 8 bytes an element in f32, backward 12.
+//! (SiLU), `tanh`. Forward 8 bytes an element in f32, backward 12.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
@@ -24,6 +24,11 @@ pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
     apply(x, Activation::Sigmoid)
 }
 
+/// The hyperbolic tangent, of any shape.
+pub fn tanh(x: &Tensor) -> Result<Tensor> {
+    apply(x, Activation::Tanh)
+}
+
 fn apply(x: &Tensor, activation: Activation) -> Result<Tensor> {
     check(activation.name(), &[("x", x)])?;
     Ok(x.contiguous()?.apply_op1(activation)?)
@@ -34,6 +39,7 @@ enum Activation {
     Relu,
     Swish,
     Sigmoid,
+    Tanh,
 }
 
 /// Elements that one task computes.
@@ -45,6 +51,7 @@ impl CustomOp1 for Activation {
             Self::Relu => "relu",
             Self::Swish => "swish",
             Self::Sigmoid => "sigmoid",
+            Self::Tanh => "tanh",
         }
     }
 
@@ -56,6 +63,7 @@ impl CustomOp1 for Activation {
                 Self::Relu => widest(Map { x, y, f: relu_of }),
                 Self::Swish => widest(Map { x, y, f: swish_of }),
                 Self::Sigmoid => widest(Map { x, y, f: sigmoid_of }),
+                Self::Tanh => widest(Map { x, y, f: tanh_of }),
             });
             Ok((T::to_cpu_storage_owned(y), layout.shape().clone()))
         })
@@ -76,6 +84,7 @@ impl CustomOp1 for Activation {
                 Self::Relu => widest(Scale { known, d_x, f: relu_slope }),
                 Self::Swish => widest(Scale { known, d_x, f: swish_slope }),
                 Self::Sigmoid => widest(Scale { known, d_x, f: sigmoid_slope }),
+                Self::Tanh => widest(Scale { known, d_x, f: tanh_slope }),
             });
             Ok(Some(Tensor::from_vec(d_x, x.shape(), x.device())?))
         })
@@ -101,6 +110,16 @@ fn sigmoid_of<T: Element>(x: T) -> T {
 #[inline(always)]
 fn sigmoid_slope<T: Element>(y: T) -> T {
     y * (T::ONE - y)
+}
+
+#[inline(always)]
+fn tanh_of<T: Element>(x: T) -> T {
+    Element::tanh(x)
+}
+
+#[inline(always)]
+fn tanh_slope<T: Element>(y: T) -> T {
+    T::ONE - y * y
 }
 
 #[inline(always)]

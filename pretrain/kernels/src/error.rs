@@ -58,6 +58,32 @@ pub enum Error {
         /// What broke it.
         got: String,
     },
+    /// A label that is no class.
+    #[error("{op}: row {row}: expected a label below {classes}, or -1 for none, got {got}")]
+    Label {
+        /// The operation.
+        op: &'static str,
+        /// Which row.
+        row: usize,
+        /// The label that came.
+        got: i64,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// An id beyond its table.
+    #[error("{op}: token {token}: expected an id below {rows}, the rows of table {table}, got {got}")]
+    Id {
+        /// The operation.
+        op: &'static str,
+        /// The table's name.
+        table: &'static str,
+        /// Which token.
+        token: usize,
+        /// The id that came.
+        got: u32,
+        /// Rows of the table.
+        rows: usize,
+    },
     /// The tensor library failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -1,5 +1,7 @@
-//! Operations with backward on candle tensors: convolution (dense, grouped, depthwise), batch normalisation,
-//! activations, pooling, linear layers, scaled channels, cross-entropy, RoIAlign; f32 and f64 on the CPU.
+//! Operations with backward on candle tensors, f32 and f64 on the CPU. Of convolutional networks: convolution (dense,
+//! grouped, depthwise), batch normalisation, pooling, RoIAlign. Of transformers: attention over packed sequences, layer
+//! normalisation with the residual, embeddings, linear layers with GELU, cross-entropy over a vocabulary. For both:
+//! activations, dropout from a counter, scaled channels, cross-entropy of soft targets, one-pass AdamW.
 //!
 //! * A result depends neither on the number of threads nor on the neighbours in a batch, to the bit: work is cut into
 //!   tiles that the sizes of one sample fix, each computed by one thread, and sums run in a fixed order.
@@ -27,25 +29,44 @@
 //! ```
 
 mod activation;
+mod adamw;
+mod attention;
 mod batch_norm;
 mod conv;
 mod cross_entropy;
+mod dropout;
 mod element;
+mod embedding;
 mod error;
+mod layer_norm;
 mod linear;
+mod linear_gelu;
+mod philox;
 mod pool;
 mod product;
 mod roi_align;
 mod scale;
 mod simd;
+mod soft_cross_entropy;
+mod softmax;
 mod sums;
+mod tiles;
 
-pub use activation::{relu, sigmoid, swish};
+pub use activation::{relu, sigmoid, swish, tanh};
+pub use adamw::{AdamWForm, AdamWSlices, AdamWStep, adamw, squared_norm};
+pub use attention::{Attention, AttentionMask, Sequences, attention};
 pub use batch_norm::{batch_norm_inference, batch_norm_training};
 pub use conv::{ConvGeometry, Padding, conv2d};
-pub use cross_entropy::cross_entropy;
+pub use cross_entropy::{CrossEntropy, cross_entropy, vocabulary_cross_entropy};
+pub use dropout::{Dropout, dropout};
+pub use embedding::{embedding, embedding_sum};
 pub use error::{Error, Result};
+pub use layer_norm::{layer_norm, residual_layer_norm};
 pub use linear::linear;
+pub use linear_gelu::linear_gelu;
+pub use philox::philox4x32;
 pub use pool::{global_average_pool, max_pool2d};
 pub use roi_align::{RoiAlign, roi_align};
 pub use scale::scale_channels;
+pub use soft_cross_entropy::soft_cross_entropy;
+pub use softmax::softmax;

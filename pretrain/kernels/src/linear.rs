@@ -1,16 +1,18 @@
 //! `y[b, o] = bias[o] + Σ_i w[o, i] x[b, i]`.
 //!
-//! Legend: b rows (samples), i inputs, o outputs. 2·b·i·o operations on 4·(b·i + b·o + i·o) bytes in f32. Every sum runs
-//! over 16 lanes in the same order however many rows there are, so a row's result does not depend on the others.
-//! Derivatives of the gradients are not there.
+//! Legend: b rows (samples, tokens), i inputs, o outputs. 2·b·i·o operations on 4·(b·i + b·o + i·o) bytes in f32; twice
+//! the operations backward. A row's result does not depend on the others: few outputs (a classifier's) are sums over 16
+//! lanes, more are tiles of a product, and which way is taken follows from the outputs alone. Derivatives of the
+//! gradients are not there.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::element::{Element, by_dtype, check, check_vector, dims, elements, slice};
-use crate::product::{Matrix, Shared, multiply, tile_size};
+use crate::product::{Matrix, MatrixMut, Shared};
 use crate::simd::{Kernel, widest};
+use crate::tiles::{NARROW, column_sums, tiled_product};
 use crate::{Error, Result};
 
 /// The product with a weight in PyTorch's order, with gradients to all arguments.
@@ -19,37 +21,83 @@ use crate::{Error, Result};
 /// - `x_bi`: \[b, i\]; `w_oi`: \[o, i\]; `bias_o`: \[o\]
 /// - result: \[b, o\]
 pub fn linear(x_bi: &Tensor, w_oi: &Tensor, bias_o: Option<&Tensor>) -> Result<Tensor> {
-    let [rows, inputs] = dims(OP, "x", "[b, i]", x_bi)?;
-    let [outputs, w_inputs] = dims(OP, "w", "[o, i]", w_oi)?;
-    if inputs != w_inputs || inputs == 0 || outputs == 0 {
-        let expected = format!("[o, {inputs}], neither of them 0");
-        return Err(Error::Shape { op: OP, tensor: "w", expected, got: w_oi.dims().to_vec() });
-    }
-    let product = Linear { rows, inputs, outputs };
-    check(OP, &[("x", x_bi), ("w", w_oi)])?;
+    let product = Linear::new(OP, x_bi, w_oi)?;
     let (x_bi, w_oi) = (x_bi.contiguous()?, w_oi.contiguous()?);
     let Some(bias_o) = bias_o else {
         return Ok(x_bi.apply_op2(&w_oi, product)?);
     };
     check(OP, &[("x", &x_bi), ("bias", bias_o)])?;
-    check_vector(OP, "bias", bias_o, outputs)?;
+    check_vector(OP, "bias", bias_o, product.outputs)?;
     Ok(x_bi.apply_op3(&w_oi, &bias_o.contiguous()?, product)?)
 }
 
 const OP: &str = "linear";
 /// Outputs of one task: their weights stay in cache while all rows pass.
 const OUTPUTS: usize = 32;
-/// Sides of the tiles of the gradients.
-const TILE: usize = 288;
+/// The product has another way, and other bits, for outputs of up to 256 numbers and for single rows; so fewer rows than
+/// this (of more than [`NARROW`] outputs) are filled up.
+const FEW: usize = 4;
 
-struct Linear {
+pub(crate) struct Linear {
     rows: usize,
-    inputs: usize,
-    outputs: usize,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
 }
 
 impl Linear {
-    fn forward<T: Element>(&self, x: &[T], w: &[T], bias: Option<&[T]>) -> (CpuStorage, Shape) {
+    pub(crate) fn new(op: &'static str, x_bi: &Tensor, w_oi: &Tensor) -> Result<Self> {
+        let [rows, inputs] = dims(op, "x", "[b, i]", x_bi)?;
+        let [outputs, w_inputs] = dims(op, "w", "[o, i]", w_oi)?;
+        if inputs != w_inputs || inputs == 0 || outputs == 0 {
+            let expected = format!("[o, {inputs}], neither of them 0");
+            return Err(Error::Shape { op, tensor: "w", expected, got: w_oi.dims().to_vec() });
+        }
+        check(op, &[("x", x_bi), ("w", w_oi)])?;
+        Ok(Self { rows, inputs, outputs })
+    }
+
+    /// y, and `finish(tile, first row, first column)` on every tile of it, behind the bias.
+    pub(crate) fn forward<T: Element>(
+        &self,
+        x: &[T],
+        w: &[T],
+        bias: Option<&[T]>,
+        finish: impl Fn(&mut MatrixMut<'_, T>, usize, usize) + Sync,
+    ) -> Vec<T> {
+        let finish = |tile: &mut MatrixMut<'_, T>, first_row: usize, first_column: usize| {
+            if let Some(bias) = bias {
+                for row in 0..tile.row_count() {
+                    tile.row(row).iter_mut().zip(&bias[first_column..]).for_each(|(y, bias)| *y += *bias);
+                }
+            }
+            finish(tile, first_row, first_column);
+        };
+        if self.outputs <= NARROW {
+            return self.sums(x, w, finish);
+        }
+        let weight = Matrix::new(w, [self.outputs, self.inputs], [self.inputs, 1]).transposed();
+        if self.rows == 0 || self.rows >= FEW {
+            let mut y = vec![T::ZERO; self.rows * self.outputs];
+            let x = Matrix::new(x, [self.rows, self.inputs], [self.inputs, 1]);
+            tiled_product(&mut y, false, x, weight, finish);
+            return y;
+        }
+        let mut filled = vec![T::ZERO; FEW * self.inputs];
+        filled[..x.len()].copy_from_slice(x);
+        let mut y = vec![T::ZERO; FEW * self.outputs];
+        let x = Matrix::new(&filled, [FEW, self.inputs], [self.inputs, 1]);
+        tiled_product(&mut y, false, x, weight, |_, _, _| {});
+        y.truncate(self.rows * self.outputs);
+        finish(&mut MatrixMut::new(&mut y, [self.rows, self.outputs], self.outputs), 0, 0);
+        y
+    }
+
+    fn sums<T: Element>(
+        &self,
+        x: &[T],
+        w: &[T],
+        finish: impl Fn(&mut MatrixMut<'_, T>, usize, usize) + Sync,
+    ) -> Vec<T> {
         let mut y = vec![T::ZERO; self.rows * self.outputs];
         let tasks = if y.is_empty() { 0 } else { self.outputs.div_ceil(OUTPUTS) };
         let shared = Shared::new(&mut y);
@@ -58,70 +106,48 @@ impl Linear {
             let count = OUTPUTS.min(self.outputs - first);
             // SAFETY: these outputs of all rows are this task's alone.
             let mut out = unsafe { shared.tile(first, [self.rows, count], self.outputs) };
-            for row in 0..self.rows {
-                let (x, y) = (&x[row * self.inputs..][..self.inputs], out.row(row));
-                widest(Rows { x, w: &w[first * self.inputs..][..count * self.inputs], y: &mut *y });
-                if let Some(bias) = bias {
-                    y.iter_mut().zip(&bias[first..]).for_each(|(y, bias)| *y += *bias);
-                }
+            for (row, x) in x.chunks_exact(self.inputs).enumerate() {
+                let w = &w[first * self.inputs..][..count * self.inputs];
+                widest(Rows { x, w, y: out.row(row) });
             }
+            finish(&mut out, 0, first);
         });
-        (T::to_cpu_storage_owned(y), Shape::from((self.rows, self.outputs)))
+        y
     }
 
-    /// `d_x = d_y w` and `d_w = d_yᵀ x`, in tiles that the sizes fix.
-    fn backward(
+    /// `d_x = d_y w`, `d_w = d_yᵀ x` and `d_bias = Σ_rows d_y`, in tiles that the sizes fix.
+    pub(crate) fn backward<T: Element>(
         &self,
         x: &Tensor,
         w: &Tensor,
-        d_y: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let d_y = d_y.contiguous()?;
-        by_dtype!(x.dtype(), T => {
-            let (x_guard, w_guard) = (x.storage_and_layout(), w.storage_and_layout());
-            let d_y_guard = d_y.storage_and_layout();
-            let d_y = Matrix::new(elements::<T>(&d_y_guard)?, [self.rows, self.outputs], [self.outputs, 1]);
-            let d_x = || {
-                let w = Matrix::new(elements::<T>(&w_guard)?, [self.outputs, self.inputs], [self.inputs, 1]);
-                Tensor::from_vec(tiled(d_y, w, [self.rows, self.inputs]), x.shape(), x.device())
-            };
-            let d_w = || {
-                let x = Matrix::new(elements::<T>(&x_guard)?, [self.rows, self.inputs], [self.inputs, 1]);
-                Tensor::from_vec(tiled(d_y.transposed(), x, [self.outputs, self.inputs]), w.shape(), w.device())
-            };
-            Ok((x.track_op().then(d_x).transpose()?, w.track_op().then(d_w).transpose()?))
-        })
+        bias: Option<&Tensor>,
+        d_y: &[T],
+    ) -> candle_core::Result<[Option<Tensor>; 3]> {
+        let product = |like: &Tensor, lhs: Matrix<'_, T>, rhs: Matrix<'_, T>| {
+            let mut out = vec![T::ZERO; like.elem_count()];
+            tiled_product(&mut out, false, lhs, rhs, |_, _, _| {});
+            Tensor::from_vec(out, like.shape(), like.device())
+        };
+        let (x_guard, w_guard) = (x.storage_and_layout(), w.storage_and_layout());
+        let d_y_matrix = Matrix::new(d_y, [self.rows, self.outputs], [self.outputs, 1]);
+        let d_x = || {
+            let w = Matrix::new(elements::<T>(&w_guard)?, [self.outputs, self.inputs], [self.inputs, 1]);
+            product(x, d_y_matrix, w)
+        };
+        let d_w = || {
+            let x = Matrix::new(elements::<T>(&x_guard)?, [self.rows, self.inputs], [self.inputs, 1]);
+            product(w, d_y_matrix.transposed(), x)
+        };
+        let d_bias = |bias: &Tensor| {
+            let sums = column_sums(d_y, self.outputs);
+            Tensor::from_vec(sums.into_iter().map(T::from_f64).collect(), bias.shape(), bias.device())
+        };
+        Ok([
+            x.track_op().then(d_x).transpose()?,
+            w.track_op().then(d_w).transpose()?,
+            bias.filter(|bias| bias.track_op()).map(d_bias).transpose()?,
+        ])
     }
-
-    fn bias_gradient<T: Element>(&self, bias: &Tensor, d_y: &Tensor) -> candle_core::Result<Tensor> {
-        let d_y = d_y.contiguous()?;
-        let d_y = d_y.storage_and_layout();
-        let mut sums = vec![0.0; self.outputs];
-        for d_y in elements::<T>(&d_y)?.chunks_exact(self.outputs) {
-            sums.iter_mut().zip(d_y).for_each(|(sum, d_y)| *sum += d_y.to_f64());
-        }
-        let sums: Vec<T> = sums.into_iter().map(T::from_f64).collect();
-        Tensor::from_vec(sums, bias.shape(), bias.device())
-    }
-}
-
-fn tiled<T: Element>(lhs: Matrix<'_, T>, rhs: Matrix<'_, T>, [rows, columns]: [usize; 2]) -> Vec<T> {
-    let mut out = vec![T::ZERO; rows * columns];
-    if out.is_empty() {
-        return out;
-    }
-    let (tile_r, tile_c) = (tile_size(rows, TILE), tile_size(columns, TILE));
-    let tiles_c = columns.div_ceil(tile_c);
-    let shared = Shared::new(&mut out);
-    (0..rows.div_ceil(tile_r) * tiles_c).into_par_iter().for_each(|task| {
-        let (r, c) = (task / tiles_c * tile_r, task % tiles_c * tile_c);
-        let (count_r, count_c) = (tile_r.min(rows - r), tile_c.min(columns - c));
-        // SAFETY: this tile is this task's alone.
-        let mut out = unsafe { shared.tile(r * columns + c, [count_r, count_c], columns) };
-        let rhs = rhs.transposed().rows(c, count_c).transposed();
-        multiply(&mut out, false, lhs.rows(r, count_r), rhs);
-    });
-    out
 }
 
 /// The products of one row of x with some rows of w.
@@ -170,7 +196,10 @@ impl CustomOp2 for Linear {
         w: &CpuStorage,
         w_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        by_dtype!(x.dtype(), T => Ok(self.forward::<T>(slice(x, x_layout)?, slice(w, w_layout)?, None)))
+        by_dtype!(x.dtype(), T => {
+            let y = self.forward::<T>(slice(x, x_layout)?, slice(w, w_layout)?, None, |_, _, _| {});
+            Ok((T::to_cpu_storage_owned(y), Shape::from((self.rows, self.outputs))))
+        })
     }
 
     fn bwd(
@@ -180,7 +209,10 @@ impl CustomOp2 for Linear {
         _y: &Tensor,
         d_y: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        self.backward(x, w, d_y)
+        let d_y = d_y.contiguous()?;
+        let d_y = d_y.storage_and_layout();
+        let [d_x, d_w, _] = by_dtype!(x.dtype(), T => self.backward(x, w, None, elements::<T>(&d_y)?)?);
+        Ok((d_x, d_w))
     }
 }
 
@@ -200,7 +232,8 @@ impl CustomOp3 for Linear {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         by_dtype!(x.dtype(), T => {
             let bias = slice(bias, bias_layout)?;
-            Ok(self.forward::<T>(slice(x, x_layout)?, slice(w, w_layout)?, Some(bias)))
+            let y = self.forward::<T>(slice(x, x_layout)?, slice(w, w_layout)?, Some(bias), |_, _, _| {});
+            Ok((T::to_cpu_storage_owned(y), Shape::from((self.rows, self.outputs))))
         })
     }
 
@@ -212,8 +245,9 @@ impl CustomOp3 for Linear {
         _y: &Tensor,
         d_y: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (d_x, d_w) = self.backward(x, w, d_y)?;
-        let d_bias = bias.track_op().then(|| by_dtype!(x.dtype(), T => self.bias_gradient::<T>(bias, d_y)));
-        Ok((d_x, d_w, d_bias.transpose()?))
+        let d_y = d_y.contiguous()?;
+        let d_y = d_y.storage_and_layout();
+        let gradients = by_dtype!(x.dtype(), T => self.backward(x, w, Some(bias), elements::<T>(&d_y)?)?);
+        Ok(gradients.into())
     }
 }

@@ -31,6 +31,14 @@ impl<'a, T> Matrix<'a, T> {
         Self { data: &self.data[first * self.row_stride..], rows: count, ..self }
     }
 
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn column_count(&self) -> usize {
+        self.columns
+    }
+
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -56,6 +64,10 @@ impl<'a, T> MatrixMut<'a, T> {
     pub(crate) fn new(data: &'a mut [T], [rows, columns]: [usize; 2], row_stride: usize) -> Self {
         assert!(span([rows, columns], [row_stride, 1]) <= data.len() && columns <= row_stride);
         Self { pointer: data.as_mut_ptr(), rows, columns, row_stride, owner: PhantomData }
+    }
+
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows
     }
 
     /// One row.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use pretrain_comm::Collective;
-use pretrain_kernels::cross_entropy;
+use pretrain_kernels::soft_cross_entropy;
 use serde::Serialize;
 
 use super::confusion::Confusion;
@@ -66,7 +66,7 @@ pub fn evaluate(
         let labels = std::mem::take(&mut pixels.labels);
         let logits_bk = backbone.forward(&pixels.tensor(pictures.side())?)?.logits_bk;
         let targets_bk = Tensor::from_vec(smoothed(&labels, k, 0.0), (labels.len(), k), &Device::Cpu)?;
-        sums[0] += f64::from(cross_entropy(&logits_bk, &targets_bk)?.sum_all()?.to_scalar::<f32>()?);
+        sums[0] += f64::from(soft_cross_entropy(&logits_bk, &targets_bk)?.sum_all()?.to_scalar::<f32>()?);
         for (logits_k, label) in logits_bk.to_vec2::<f32>()?.iter().zip(&labels) {
             let better = |(j, logit): (usize, &f32)| {
                 *logit > logits_k[*label] || (*logit == logits_k[*label] && j < *label)

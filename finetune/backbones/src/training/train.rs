@@ -8,7 +8,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use data_specs::{OrderOptions, SampleOrder};
 use pretrain_comm::Collective;
-use pretrain_kernels::cross_entropy;
+use pretrain_kernels::soft_cross_entropy;
 use pretrain_training::{Checkpoints, Gradients, Metrics, Optimiser, State, WeightAverage};
 use serde::{Deserialize, Serialize};
 
@@ -207,7 +207,7 @@ pub fn train(
             let network = &settings.network;
             let pass = TrainingPass::new(seed, step, places, network.drop_connect, network.dropout);
             let logits_bk = learner.backbone().logits_in_training(&pixels.tensor(side)?, &pass)?;
-            let sum = cross_entropy(&logits_bk, &targets_bk)?.sum_all()?;
+            let sum = soft_cross_entropy(&logits_bk, &targets_bk)?.sum_all()?;
             let value = f64::from(sum.to_scalar::<f32>()?);
             if !value.is_finite() {
                 let layer = pass.first_not_finite().unwrap_or_else(|| "the classifier".to_owned());

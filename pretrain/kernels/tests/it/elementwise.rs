@@ -1,7 +1,7 @@
 //! Activations against the standard library's `exp` in f64, the mean of a map, linear layers.
 
 use candle_core::{DType, Device, Tensor};
-use pretrain_kernels::{Result, global_average_pool, linear, relu, sigmoid, swish};
+use pretrain_kernels::{Result, global_average_pool, linear, relu, sigmoid, swish, tanh};
 
 use crate::bits::assert_same_bits;
 use crate::draw::{numbers, tensor, var};
@@ -9,7 +9,8 @@ use crate::proof::{Exact, assert_gradients, assert_within};
 
 type Activation = fn(&Tensor) -> Result<Tensor>;
 
-const ACTIVATIONS: [(&str, Activation); 3] = [("relu", relu), ("swish", swish), ("sigmoid", sigmoid)];
+const ACTIVATIONS: [(&str, Activation); 4] =
+    [("relu", relu), ("swish", swish), ("sigmoid", sigmoid), ("tanh", tanh)];
 
 /// The exponential is good to 2^-22, four roundings; a sum, a quotient, and the step to the next number follow.
 #[test]
@@ -23,6 +24,10 @@ fn activations_are_within_eight_roundings() {
     };
     assert_within("relu", &relu(&tensor).unwrap(), &exact(|x| x.max(0.0)));
     assert_within("sigmoid", &sigmoid(&tensor).unwrap(), &exact(|x| 1.0 / (1.0 + (-x).exp())));
+    let fine: Vec<f32> = (-200_000..200_000).map(|i| i as f32 * 1e-5).chain(x.iter().copied()).collect();
+    let value: Vec<f64> = fine.iter().map(|x| f64::from(*x).tanh()).collect();
+    let tanh_exact = Exact { absolute: value.iter().map(|y| y.abs()).collect(), value, roundings: 8 };
+    assert_within("tanh", &tanh(&Tensor::new(&fine[..], &Device::Cpu).unwrap()).unwrap(), &tanh_exact);
     // Below -87 the quotient becomes subnormal and then 0: no relative accuracy, an absolute error of |x| times that.
     let mut swish_exact = exact(|x| x / (1.0 + (-x).exp()));
     let swish_computed = swish(&tensor).unwrap();
@@ -42,6 +47,7 @@ fn not_a_number_stays_so_and_infinities_saturate() {
     }
     assert_eq!(numbers(&relu(&x).unwrap())[1..], [f64::INFINITY, 0.0]);
     assert_eq!(numbers(&sigmoid(&x).unwrap())[1..], [1.0, 0.0]);
+    assert_eq!(numbers(&tanh(&x).unwrap())[1..], [1.0, -1.0]);
     assert_eq!(numbers(&swish(&x).unwrap())[1], f64::INFINITY);
 }
 

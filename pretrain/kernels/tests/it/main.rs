@@ -3,15 +3,22 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod adamw;
+mod attention;
 mod batch_norm;
 mod bits;
 mod conv;
 mod cross_entropy;
 mod draw;
+mod dropout;
 mod elementwise;
+mod embedding;
 mod golden;
+mod layer_norm;
+mod linear_gelu;
 mod pool;
 mod proof;
 mod roi_align;
 mod scale;
+mod soft_cross_entropy;
 mod traps;

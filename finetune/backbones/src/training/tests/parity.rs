@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 use pretrain_comm::Solo;
-use pretrain_kernels::cross_entropy;
+use pretrain_kernels::soft_cross_entropy;
 use pretrain_training::optimiser::{AdamW, RmsPropTf, Rule, Sgd};
 use pretrain_training::{Gradients, Group, Optimiser};
 use serde_json::Value;
@@ -122,7 +122,7 @@ impl Case {
         let backbone = backbone(self.architecture, self.flavour, &weights.collect());
         let pass = self.pass(0);
         let logits_bk = backbone.logits_in_training(&double(&self.x_bchw), &pass).unwrap();
-        let loss = cross_entropy(&logits_bk, &double(&self.targets_bk)).unwrap().mean_all().unwrap();
+        let loss = soft_cross_entropy(&logits_bk, &double(&self.targets_bk)).unwrap().mean_all().unwrap();
         let wanted = self.golden["loss"].as_f64().unwrap();
         // targets are f32
         assert!((loss.to_scalar::<f64>().unwrap() / wanted - 1.0).abs() < 1e-6);
@@ -162,7 +162,7 @@ impl Case {
             for step in 0..3 {
                 let pass = self.pass(step);
                 let logits_bk = learner.backbone().logits_in_training(&self.x_bchw, &pass).unwrap();
-                let sum = cross_entropy(&logits_bk, &self.targets_bk).unwrap().sum_all().unwrap();
+                let sum = soft_cross_entropy(&logits_bk, &self.targets_bk).unwrap().sum_all().unwrap();
                 let loss = f64::from(sum.to_scalar::<f32>().unwrap()) / 4.0;
                 let wanted = golden["losses"][step as usize].as_f64().unwrap();
                 assert!(
@@ -232,7 +232,7 @@ fn gradients_are_those_of_finite_differences() {
     let loss = |weights: &Weights| {
         let backbone = backbone(case.architecture, case.flavour, weights);
         let logits_bk = backbone.logits_in_training(&double(&case.x_bchw), &case.pass(0)).unwrap();
-        cross_entropy(&logits_bk, &double(&case.targets_bk)).unwrap().sum_all().unwrap()
+        soft_cross_entropy(&logits_bk, &double(&case.targets_bk)).unwrap().sum_all().unwrap()
     };
     let variables: BTreeMap<String, Var> =
         weights.iter().map(|(name, tensor)| (name.clone(), Var::from_tensor(tensor).unwrap())).collect();
