@@ -1,7 +1,7 @@
 //! The operations at the shapes of ResNeXt-50 (32x4d) on one picture of 600 x 1000 and of EfficientNet-B0 on eight of
 //! 224 x 224, in f32, and ResNeXt-50's whole trunk.
 //!
-//!     RAYON_NUM_THREADS=1 cargo bench -p pretrain-kernels [FILTER]
+//!     RAYON_NUM_THREADS=1 cargo bench -p pretrain-kernels --bench shapes [FILTER]
 //!
 //! Times are seconds of CPU of the whole process, not of the wall clock, so that other work on the machine counts
 //! little; with `RAYON_NUM_THREADS=1` no idle thread adds to them, and rates are those of one core. An "element" of
@@ -9,10 +9,10 @@
 //! `benches/peer.py` times PyTorch on the same shapes in the same way.
 #![expect(clippy::unwrap_used, reason = "a failed step ends the bench")]
 
-use std::time::Duration;
+mod cpu_time;
 
 use candle_core::{DType, Device, Tensor, Var};
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use cpu_time::CpuTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pretrain_kernels::{
     ConvGeometry, Padding, RoiAlign, batch_norm_inference, conv2d, max_pool2d, relu, roi_align, swish,
@@ -163,39 +163,6 @@ impl Unit {
     fn forward(&self, x: &Tensor) -> Tensor {
         let y = conv2d(x, &self.w, None, &self.geometry).unwrap();
         batch_norm_inference(&y, &self.zeros, &self.ones, &self.ones, &self.zeros, 1e-5).unwrap()
-    }
-}
-
-/// The process's clock: its seconds on any core.
-struct CpuTime;
-
-impl Measurement for CpuTime {
-    type Intermediate = Duration;
-    type Value = Duration;
-
-    fn start(&self) -> Duration {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        Duration::try_from(now).unwrap()
-    }
-
-    fn end(&self, start: Duration) -> Duration {
-        self.start() - start
-    }
-
-    fn add(&self, left: &Duration, right: &Duration) -> Duration {
-        *left + *right
-    }
-
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn to_f64(&self, value: &Duration) -> f64 {
-        WallTime.to_f64(value)
-    }
-
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
     }
 }
 

@@ -1,6 +1,6 @@
 """Values and gradients of PyTorch and torchvision, in f64 on inputs that f32 holds exactly.
 
-    python generate.py        writes conv2d, batch_norm, elementwise, max_pool2d, linear and roi_align .safetensors here
+    python generate.py        writes NAME.safetensors here for every function in the last lines
 
 Every case is a prefix `<name>/`: its inputs, its numbers (`how`, i64 or f64), `y`, and `d_<input>` of sum(y * d_y).
 """
@@ -27,7 +27,7 @@ def draw(*shape):
 def record(into, name, how, inputs, f):
     leaves = {key: value.double().requires_grad_() for key, value in inputs.items()}
     y = f(**leaves)
-    d_y = draw(*y.shape)
+    d_y = draw(*(y.shape or (1,))).reshape(y.shape)
     wanted = {key: leaf for key, leaf in leaves.items() if key not in ("rois", "mean", "variance")}
     gradients = torch.autograd.grad((y * d_y.double()).sum(), list(wanted.values()))
     into[f"{name}/how"] = how.clone()
@@ -36,7 +36,7 @@ def record(into, name, how, inputs, f):
     for key, value in inputs.items():
         into[f"{name}/{key}"] = value.float().clone(memory_format=torch.contiguous_format)
     for key, gradient in zip(wanted, gradients):
-        into[f"{name}/d_{key}"] = gradient.contiguous()
+        into[f"{name}/d_{key}"] = gradient.clone(memory_format=torch.contiguous_format)
 
 
 def conv2d():
@@ -153,5 +153,76 @@ def roi_align():
     return out
 
 
-for make in (conv2d, batch_norm, elementwise, max_pool2d, linear, roi_align):
+def transformer():
+    out = {}
+    none = torch.zeros(1)
+    eps = torch.tensor([1e-12], dtype=torch.float64)
+    for name, shape in (("odd", (3, 5, 33)), ("base", (2, 768)), ("one_row", (1, 7))):
+        inputs = {"x": draw(*shape) + 2, "weight": draw(shape[-1]), "bias": draw(shape[-1])}
+        norm = lambda x, weight, bias: F.layer_norm(x, x.shape[-1:], weight, bias, 1e-12)
+        record(out, f"layer_norm_{name}", eps, inputs, norm)
+        inputs["residual"] = draw(*shape)
+        both = lambda x, weight, bias, residual: norm(x + residual, weight, bias)
+        record(out, f"residual_layer_norm_{name}", eps, inputs, both)
+
+    for name, (batch, length, heads, d), pairs in (
+        ("keys", (3, 7, 2, 5), False),
+        ("pairs", (2, 6, 3, 4), True),
+        ("wide", (1, 21, 1, 64), False),
+        ("unseen", (1, 4, 2, 3), True),
+    ):
+        shape = (batch, length, length) if pairs else (batch, length)
+        seen = (torch.rand(shape, generator=generator) > 0.3).float()
+        if name == "unseen":
+            seen[0, 1] = 0  # a query that sees no key
+        bias = (1 - (seen if pairs else seen[:, None, :])).double()[:, None] * -10000
+
+        def attend(qkv):
+            q, k, v = qkv.view(batch, length, 3, heads, d).permute(2, 0, 3, 1, 4)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+            return y.transpose(1, 2).reshape(batch * length, heads * d)
+
+        how = torch.tensor([batch, length, heads])
+        record(out, f"attention_{name}", how, {"qkv": draw(batch * length, 3 * heads * d)}, attend)
+        out[f"attention_{name}/seen"] = seen
+
+    for name, (rows, inputs, outputs) in (("narrow", (5, 37, 11)), ("wide", (6, 20, 130))):
+        tensors = {"x": draw(rows, inputs) / 4, "w": draw(outputs, inputs) / 4, "bias": draw(outputs)}
+        record(out, f"linear_gelu_{name}", none, tensors, lambda x, w, bias: F.gelu(F.linear(x, w, bias)))
+        record(out, f"linear_{name}", none, tensors, lambda x, w, bias: F.linear(x, w, bias))
+    x = torch.cat([draw(40) * 3, torch.tensor([0.0, -0.0, 1e-6, 0.625, -0.625, 8, -8, 20, -20, 100])])
+    record(out, "tanh", none, {"x": x}, torch.tanh)
+    record(out, "softmax", none, {"x": draw(3, 4, 19) * 3}, lambda x: x.softmax(-1))
+
+    labels = torch.tensor([2, -1, 0, 0, 1, -1])
+    sum_of = lambda logits, labels: F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    record(out, "cross_entropy", labels, {"logits": draw(6, 3)}, lambda logits: sum_of(logits, labels))
+    labels = torch.tensor([40, -1, 0, 69, -1, 3, 40])
+    inputs = {"x": draw(7, 12), "w": draw(70, 12) / 2, "bias": draw(70)}
+    over = lambda x, w, bias: sum_of(F.linear(x, w, bias), labels)
+    record(out, "vocabulary_cross_entropy", labels, inputs, over)
+
+    ids = torch.tensor([[3, 0, 9, 3, 3, 1], [0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 1, 0]])
+    tables = {"word": draw(10, 8), "position": draw(7, 8), "segment": draw(2, 8)}
+    rows = lambda word, position, segment: word[ids[0]] + position[ids[1]] + segment[ids[2]]
+    record(out, "embedding_sum", ids, tables, rows)
+    return out
+
+
+def adamw():
+    """Five updates of torch's AdamW in f32, with another gradient and rate each."""
+    p, gradients = draw(50), draw(5, 50) / 8
+    out = {"adamw/p": p.clone(), "adamw/gradients": gradients}
+    parameter = torch.nn.Parameter(p)
+    optimiser = torch.optim.AdamW([parameter], betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+    for step, gradient in enumerate(gradients):
+        optimiser.param_groups[0]["lr"] = 1e-2 / (step + 1)
+        parameter.grad = gradient.clone()
+        optimiser.step()
+    state = optimiser.state[parameter]
+    out |= {"adamw/y": parameter.detach(), "adamw/m": state["exp_avg"], "adamw/v": state["exp_avg_sq"]}
+    return out
+
+
+for make in (conv2d, batch_norm, elementwise, max_pool2d, linear, roi_align, transformer, adamw):
     save_file(make(), os.path.join(HERE, f"{make.__name__}.safetensors"))
