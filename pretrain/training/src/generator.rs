@@ -4,6 +4,8 @@
 //! words and a key of two into four random words. The key is the seed; the counter is (index, step, stream). No
 //! state is kept, so threads, order and restarts cannot change a number.
 
+use pretrain_kernels::philox4x32;
+
 use crate::quantile::{normal_cdf, normal_quantile};
 
 /// What a sequence of random numbers is for. Two purposes never share a number.
@@ -78,23 +80,6 @@ impl Generator {
         let drawn = normal_quantile(below + (1.0 - 2.0 * below) * self.unit(index));
         mean + deviation * drawn.clamp(-bound, bound)
     }
-}
-
-/// Ten rounds of the four-word Philox.
-fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
-    const MULTIPLIERS: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
-    const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-    for _ in 0..10 {
-        let [a, b] = [u64::from(counter[0]) * MULTIPLIERS[0], u64::from(counter[2]) * MULTIPLIERS[1]];
-        counter = [
-            (b >> 32) as u32 ^ counter[1] ^ key[0],
-            b as u32,
-            (a >> 32) as u32 ^ counter[3] ^ key[1],
-            a as u32,
-        ];
-        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
-    }
-    counter
 }
 
 #[cfg(test)]
