@@ -6,7 +6,7 @@
 //! `d_q = d_s k / sqrt(d)`, `d_k = d_sᵀ q / sqrt(d)`.
 //!
 //! Sequences lie end to end without padding: t = Σ l tokens. A task is one head of one sequence; it reads and writes
-//! 16·l·d bytes in f32 beside its own l² scores (twice l² backward), which no other sees: memory beyond input and output
+//! 16·l·d bytes in f32 beside its own l² scores (up to 3 l² backward), which no other sees: memory beyond input and output
 //! is a thread's, not the batch's. Forward 4·l²·d operations and l² exponentials, backward 10·l²·d and the
 //! exponentials again. The additive form of the mask is the published one: a row whose keys are all masked stays
 //! finite and attends to all of them.
@@ -229,8 +229,7 @@ impl SelfAttention {
     /// Drops from a matrix of queries and keys.
     fn drop<T: Element>(&self, matrix: &mut [T], sequence: &Sequence, head: usize) {
         let Some(dropout) = &self.dropout else { return };
-        let rows = matrix.chunks_exact_mut(sequence.tokens.len()).zip(sequence.tokens.clone());
-        for (row, token) in rows {
+        for (row, token) in matrix.chunks_exact_mut(sequence.tokens.len()).zip(sequence.tokens.clone()) {
             dropout.apply(dropout.row_number(token) * self.heads as u32 + head as u32, row);
         }
     }
@@ -256,10 +255,17 @@ impl SelfAttention {
         let width = self.width();
         let mut d_qkv = vec![T::ZERO; qkv.len()];
         let shared = Shared::new(&mut d_qkv);
-        self.for_each(2, |scratch, sequence, head| {
+        let squares = if self.dropout.is_some() { 3 } else { 2 };
+        self.for_each(squares, |scratch, sequence, head| {
             let length = sequence.tokens.len();
             let square = [length, length];
-            let (p, d) = scratch.split_at_mut(length * length);
+            let (p, rest) = scratch.split_at_mut(length * length);
+            let (d, kept) = rest.split_at_mut(length * length);
+            let drop = |matrix: &mut [T], kept: &[T]| {
+                matrix.iter_mut().zip(kept).for_each(|(value, kept)| *value *= *kept);
+            };
+            kept.fill(T::ONE);
+            self.drop(kept, sequence, head);
             let factors = self.factors(qkv, sequence, head);
             let d_y = &d_y[sequence.tokens.start * width + head * self.head..];
             let d_y = Matrix::new(d_y, [length, self.head], [width, 1]);
@@ -271,11 +277,11 @@ impl SelfAttention {
             };
             self.probabilities(&factors, sequence, p);
             d.copy_from_slice(p);
-            self.drop(d, sequence, head);
+            drop(d, kept);
             multiply(&mut out(2), false, Matrix::new(d, square, [length, 1]).transposed(), d_y);
             let mut d_p = MatrixMut::new(d, square, length);
             multiply(&mut d_p, false, d_y, factors.v.transposed());
-            self.drop(d, sequence, head);
+            drop(d, kept);
             let scale = self.scale::<T>();
             for (p, d) in p.chunks_exact(length).zip(d.chunks_exact_mut(length)) {
                 softmax_gradient_row(p, d);

@@ -230,33 +230,40 @@ impl<T: Element> Kernel for Gradient<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Self { s, weight, d_y, statistics: [mean, inverse_std], d_s, d_weight, d_bias } = self;
-        let count = s.len();
-        let (s, weight, d_y) = (&s[..count], &weight[..count], &d_y[..count]);
-        let (d_s, d_weight, d_bias) = (&mut d_s[..count], &mut d_weight[..count], &mut d_bias[..count]);
+        let normalised = |s: T| (s.to_f64() - mean) * inverse_std;
         let (mut sums, mut dots) = ([0.0; 16], [0.0; 16]);
-        let mut add = |lane: usize, i: usize| {
-            let (d_y, normalised) = (d_y[i].to_f64(), (s[i].to_f64() - mean) * inverse_std);
-            let g = d_y * weight[i].to_f64();
-            sums[lane] += g;
-            dots[lane] += g * normalised;
-            d_weight[i] += d_y * normalised;
-            d_bias[i] += d_y;
-        };
-        let whole = count / 16 * 16;
-        for first in (0..whole).step_by(16) {
-            for lane in 0..16 {
-                add(lane, first + lane);
+        {
+            let mut add = |lane: usize, [s, weight, d_y]: [T; 3], [d_weight, d_bias]: [&mut f64; 2]| {
+                let (d_y, normalised) = (d_y.to_f64(), normalised(s));
+                let g = d_y * weight.to_f64();
+                sums[lane] += g;
+                dots[lane] += g * normalised;
+                *d_weight += d_y * normalised;
+                *d_bias += d_y;
+            };
+            let ((s, s_rest), (weight, weight_rest)) = (s.as_chunks::<16>(), weight.as_chunks::<16>());
+            let (d_y, d_y_rest) = d_y.as_chunks::<16>();
+            let (d_weight, d_weight_rest) = d_weight.as_chunks_mut::<16>();
+            let (d_bias, d_bias_rest) = d_bias.as_chunks_mut::<16>();
+            let vectors = d_weight.iter_mut().zip(d_bias);
+            for (((s, weight), d_y), (d_weight, d_bias)) in s.iter().zip(weight).zip(d_y).zip(vectors) {
+                for lane in 0..16 {
+                    let values = [s[lane], weight[lane], d_y[lane]];
+                    add(lane, values, [&mut d_weight[lane], &mut d_bias[lane]]);
+                }
+            }
+            let vectors = d_weight_rest.iter_mut().zip(d_bias_rest).enumerate();
+            for (((s, weight), d_y), (lane, (d_weight, d_bias))) in
+                s_rest.iter().zip(weight_rest).zip(d_y_rest).zip(vectors)
+            {
+                add(lane, [*s, *weight, *d_y], [d_weight, d_bias]);
             }
         }
-        for i in whole..count {
-            add(i - whole, i);
-        }
-        let (mean_g, mean_dot) =
-            (sums.iter().sum::<f64>() / count as f64, dots.iter().sum::<f64>() / count as f64);
-        for i in 0..count {
-            let normalised = (s[i].to_f64() - mean) * inverse_std;
-            let g = d_y[i].to_f64() * weight[i].to_f64();
-            d_s[i] = T::from_f64((g - mean_g - normalised * mean_dot) * inverse_std);
+        let count = s.len() as f64;
+        let (mean_g, mean_dot) = (sums.iter().sum::<f64>() / count, dots.iter().sum::<f64>() / count);
+        for (((d_s, s), weight), d_y) in d_s.iter_mut().zip(s).zip(weight).zip(d_y) {
+            let g = d_y.to_f64() * weight.to_f64();
+            *d_s = T::from_f64((g - mean_g - normalised(*s) * mean_dot) * inverse_std);
         }
     }
 }
