@@ -82,7 +82,9 @@ pub fn triples(dataset: &Path) -> Result<BTreeMap<u64, Triples>> {
                 "{id}: a vector a region"
             );
             let triples = Triples { texts, boxes: tags.into_iter().zip(corners).collect() };
-            ensure!(rows.insert(id.parse()?, triples).is_none(), "{id} is doubled");
+            // COCO's pictures are called by their number, perhaps behind the name of their split.
+            let number: u64 = id.rsplit('_').next().unwrap_or(&id).parse().with_context(|| id.clone())?;
+            ensure!(rows.insert(number, triples).is_none(), "{id} is doubled");
         }
     }
     Ok(rows)
