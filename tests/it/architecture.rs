@@ -131,7 +131,9 @@ fn documents_name_only_what_exists() {
         "docs/scores.md",
         "docs/synth.md",
         "docs/training.md",
+        "docs/bench/backbones.md",
         "docs/bench/build.md",
+        "docs/bench/pictures.md",
     ];
     for document in documents {
         let text = fs::read_to_string(root().join(document)).unwrap();
