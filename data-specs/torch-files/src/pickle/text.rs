@@ -30,8 +30,8 @@ pub(super) fn quoted(line: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Text in Python's raw-unicode-escape: Latin-1 bytes, `\uXXXX` and `\UXXXXXXXX`. Surrogate pairs, which
-/// Python 2 wrote for characters beyond 16 bits, are joined; lone ones are refused.
+/// Text in Python's raw-unicode-escape: Latin-1 bytes, `\u` with four hexadecimal digits and `\U` with eight.
+/// Surrogate pairs, which Python 2 wrote for characters beyond 16 bits, are joined; lone ones are refused.
 pub(super) fn raw_unicode(line: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(line.len());
     let mut high = None;

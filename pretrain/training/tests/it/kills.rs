@@ -37,7 +37,7 @@ fn newest(folder: &Path) -> Option<u64> {
     Some(step)
 }
 
-/// Not a test of its own: the process that is killed by the others.
+/// Not a test of its own but a process: `writer` starts this binary with this name alone, and the tests below kill it.
 #[test]
 #[ignore = "writes until it is killed; started by the tests below"]
 fn write_for_ever() {
