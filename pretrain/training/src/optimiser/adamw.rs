@@ -1,5 +1,6 @@
 //! AdamW as torch has it. Paper: 1711.05101, algorithm 2.
 
+use pretrain_kernels::AdamWForm;
 use serde::{Deserialize, Serialize};
 
 use super::{Slices, Update};
@@ -28,18 +29,6 @@ impl Default for AdamW {
 
 impl AdamW {
     pub(super) fn update(&self, update: Update, slices: Slices<'_>) {
-        let [b1, b2] = self.betas;
-        let corrections = self.betas.map(|beta| 1.0 - beta.powf(update.number as f64));
-        let keep = (1.0 - update.rate * update.weight_decay) as f32;
-        let size = (update.rate / corrections[0]) as f32;
-        let root = corrections[1].sqrt() as f32;
-        let (b1, b2, epsilon) = (b1 as f32, b2 as f32, self.epsilon as f32);
-        let (new1, new2) = ((1.0 - self.betas[0]) as f32, (1.0 - self.betas[1]) as f32);
-        slices.for_each(|p, g, m, v| {
-            *p *= keep;
-            *m = b1 * *m + new1 * g;
-            *v = b2 * *v + new2 * g * g;
-            *p -= size * *m / (v.sqrt() / root + epsilon);
-        });
+        slices.adamw(AdamWForm::Torch, self.betas, self.epsilon, update);
     }
 }

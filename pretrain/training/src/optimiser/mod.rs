@@ -8,6 +8,7 @@ mod sgd;
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
+use pretrain_kernels::{AdamWForm, AdamWSlices, AdamWStep, adamw as adamw_kernel};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +189,15 @@ impl Slices<'_> {
                 each(parameter, *gradient, first, second);
             }
         });
+    }
+
+    /// One pass over parameter, gradient and both moments.
+    fn adamw(self, form: AdamWForm, betas: [f64; 2], epsilon: f64, update: Update) {
+        let Update { number, rate, weight_decay } = update;
+        let step = AdamWStep { form, betas, epsilon, rate, weight_decay, number, gradient_scale: 1.0 };
+        let Self { parameter, gradient, states: [first_moment, second_moment] } = self;
+        let slices = AdamWSlices { parameter, gradient, first_moment, second_moment };
+        adamw_kernel(&step, slices).expect("all slices are of one parameter, and updates count from 1");
     }
 
     /// [`for_each`](Self::for_each) for rules that remember one number.

@@ -1,5 +1,6 @@
 //! AdamW as Oscar was trained with it: the form of the library of that time, which is not torch's.
 
+use pretrain_kernels::AdamWForm;
 use serde::{Deserialize, Serialize};
 
 use super::{Slices, Update};
@@ -33,22 +34,7 @@ impl Default for OscarAdamW {
 
 impl OscarAdamW {
     pub(super) fn update(&self, update: Update, slices: Slices<'_>) {
-        let [b1, b2] = self.betas;
-        let correction = if self.correct_bias {
-            let [first, second] = self.betas.map(|beta| 1.0 - beta.powf(update.number as f64));
-            second.sqrt() / first
-        } else {
-            1.0
-        };
-        let size = (update.rate * correction) as f32;
-        let decay = (update.rate * update.weight_decay) as f32;
-        let (new1, new2) = ((1.0 - b1) as f32, (1.0 - b2) as f32);
-        let (b1, b2, epsilon) = (b1 as f32, b2 as f32, self.epsilon as f32);
-        slices.for_each(|p, g, m, v| {
-            *m = b1 * *m + new1 * g;
-            *v = b2 * *v + new2 * g * g;
-            *p -= size * *m / (v.sqrt() + epsilon);
-            *p -= decay * *p;
-        });
+        let form = AdamWForm::Transformers { correct_bias: self.correct_bias };
+        slices.adamw(form, self.betas, self.epsilon, update);
     }
 }
