@@ -13,13 +13,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pretrain-comm", &[]),
     ("pretrain-kernels", &[]),
     ("pretrain-training", &["data-specs", "pretrain-comm", "pretrain-kernels"]),
+    ("pretrain", &["pretrain-training"]),
     ("finetune-backbones", &["pretrain-training"]),
     ("finetune-metrics", &["torch-files"]),
     ("finetune-regions", &["finetune-backbones"]),
     ("finetune", &["finetune-metrics", "finetune-regions"]),
     ("pipeline", &["finetune-regions", "pipeline-synth"]),
     ("pipeline-synth", &["data-specs"]),
-    ("conformance", &["finetune", "pipeline"]),
+    ("conformance", &["finetune", "pipeline", "pretrain"]),
 ];
 
 /// All that `name` may use, directly or through others.
@@ -51,7 +52,7 @@ fn crates_use_only_whom_they_may() {
             let used = dependency["name"].as_str().unwrap();
             assert!(!rules.contains(used) || allowed.contains(used), "{name} may not use {used}");
             let command_line = matches!(used, "clap" | "anyhow" | "indicatif" | "signal-hook");
-            let has_binary = matches!(name, "pipeline" | "finetune" | "conformance");
+            let has_binary = matches!(name, "pipeline" | "pretrain" | "finetune" | "conformance");
             assert!(!command_line || has_binary, "{name} is a library and knows {used}");
         }
     }

@@ -25,6 +25,12 @@ pub enum Stream {
     Mixing = 5,
     /// Pictures that an untrained network takes its running statistics from; the step is the size of the blocks.
     DrawnPictures = 6,
+    /// Which tokens are hidden and by what; the step is the training step.
+    Masking = 7,
+    /// Which words or tags are exchanged, and for whose; the step is the training step.
+    Pollution = 8,
+    /// Which of several data sets a sample comes from; the step is 0.
+    DatasetMix = 9,
 }
 
 /// The random numbers of one seed, stream and step; each is found by its index.

@@ -1,0 +1,47 @@
+use std::path::PathBuf;
+
+/// Why the model cannot be made, fed or trained.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting that cannot be used, or that contradicts another one.
+    #[error("{key} {problem}\n  hint: {hint}")]
+    Setting {
+        /// `section.key`.
+        key: String,
+        /// What is wrong with its value.
+        problem: String,
+        /// What to write instead.
+        hint: String,
+    },
+    /// A data set, model folder or file that does not fit.
+    #[error("{path}: {field} {problem}\n  hint: {hint}", path = path.display())]
+    Unfit {
+        /// The file or folder.
+        path: PathBuf,
+        /// Which part of it.
+        field: String,
+        /// What is wrong, with both numbers where two do not agree.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file of a data set or of a model folder.
+    #[error(transparent)]
+    File(#[from] data_specs::Error),
+    /// Checkpoints, optimiser, settings.
+    #[error(transparent)]
+    Training(#[from] pretrain_training::Error),
+    /// The ranks did not come together.
+    #[error(transparent)]
+    Ranks(#[from] pretrain_comm::Error),
+    /// An operation of the network.
+    #[error(transparent)]
+    Kernel(#[from] pretrain_kernels::Error),
+    /// The tensor library refused.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

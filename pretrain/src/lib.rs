@@ -1,0 +1,13 @@
+//! Oscar (Paper: 2004.06165): the model, its two objectives, and the loop that pre-trains it.
+//!
+//! A sample is a word-tag-region triple (w, q, v). [`objectives`] hides some of its words and tags and sometimes exchanges
+//! the tags (or the words) for those of another picture; what comes out is an [`Example`]. [`model`] reads examples end to
+//! end, without padding, and says which tokens were hidden and whether the three belong together.
+
+pub mod data;
+mod error;
+mod example;
+pub mod objectives;
+
+pub use error::{Error, Result};
+pub use example::Example;
