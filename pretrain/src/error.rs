@@ -26,6 +26,16 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// A tensor of a batch that the model cannot read.
+    #[error("{tensor} {problem}\n  hint: {hint}")]
+    Input {
+        /// Its name.
+        tensor: String,
+        /// What is wrong.
+        problem: String,
+        /// What the model reads.
+        hint: String,
+    },
     /// A file of a data set or of a model folder.
     #[error(transparent)]
     File(#[from] data_specs::Error),

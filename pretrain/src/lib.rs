@@ -4,10 +4,18 @@
 //! the tags (or the words) for those of another picture; what comes out is an [`Example`]. [`model`] reads examples end to
 //! end, without padding, and says which tokens were hidden and whether the three belong together.
 
+mod bench;
 pub mod data;
 mod error;
 mod example;
+mod forward;
+pub mod model;
 pub mod objectives;
+mod presets;
+pub mod train;
 
+pub use bench::{Bench, Report};
 pub use error::{Error, Result};
 pub use example::Example;
+pub use forward::forward;
+pub use presets::{PRESETS, preset_sizes};

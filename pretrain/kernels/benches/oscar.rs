@@ -134,7 +134,7 @@ fn words(criterion: &mut Criterion<CpuTime>) {
     let tables = [random(&[WORDS, WIDTH]), random(&[512, WIDTH]), random(&[2, WIDTH])];
     let bytes = Throughput::Bytes((4 * 4 * tokens * WIDTH) as u64);
     both(criterion, "embedding sum", &tables, bytes, |t| {
-        embedding_sum((&t[0], &word), (&t[1], &position), (&t[2], &segment)).unwrap()
+        embedding_sum((&t[0], &word, None), (&t[1], &position), (&t[2], &segment)).unwrap()
     });
 }
 

@@ -27,6 +27,8 @@ pub fn embedding(table_vh: &Tensor, ids: &[u32]) -> Result<Tensor> {
 
 /// The sum of rows of three tables, in one pass and with gradients to all.
 ///
+/// The word that is padding, if there is one, gets no gradient, as in PyTorch.
+///
 /// # Shapes
 /// - each table: \[its rows, h\]; each list of ids: t numbers below its table's rows
 /// - result: \[t, h\]
@@ -34,15 +36,16 @@ pub fn embedding(table_vh: &Tensor, ids: &[u32]) -> Result<Tensor> {
 /// # Errors
 /// Beside shapes and types: lists of different lengths, an id beyond its table.
 pub fn embedding_sum(
-    (word_vh, word_ids): (&Tensor, &[u32]),
+    (word_vh, word_ids, padding): (&Tensor, &[u32], Option<u32>),
     (position_ph, position_ids): (&Tensor, &[u32]),
     (segment_sh, segment_ids): (&Tensor, &[u32]),
 ) -> Result<Tensor> {
-    let lookup = Lookup::new([
+    let mut lookup = Lookup::new([
         ("word", word_vh, word_ids),
         ("position", position_ph, position_ids),
         ("segment", segment_sh, segment_ids),
     ])?;
+    lookup.padding[0] = padding;
     Ok(word_vh.contiguous()?.apply_op3(&position_ph.contiguous()?, &segment_sh.contiguous()?, lookup)?)
 }
 
@@ -55,6 +58,8 @@ struct Lookup<const N: usize> {
     tokens: usize,
     width: usize,
     ids: [Vec<u32>; N],
+    /// A row of each that gets no gradient.
+    padding: [Option<u32>; N],
 }
 
 impl<const N: usize> Lookup<N> {
@@ -75,7 +80,7 @@ impl<const N: usize> Lookup<N> {
                 return Err(Error::Id { op: OP, table: name, token, got: ids[token], rows });
             }
         }
-        Ok(Self { tokens, width, ids: tables.map(|(_, _, ids)| ids.to_vec()) })
+        Ok(Self { tokens, width, ids: tables.map(|(_, _, ids)| ids.to_vec()), padding: [None; N] })
     }
 
     fn forward<T: Element>(&self, tables: [&[T]; N]) -> (CpuStorage, Shape) {
@@ -92,8 +97,14 @@ impl<const N: usize> Lookup<N> {
     }
 
     /// The gradient to one table.
-    fn scatter<T: Element>(&self, ids: &[u32], table: &Tensor, d_y: &[T]) -> candle_core::Result<Tensor> {
-        let mut tokens: Vec<usize> = (0..ids.len()).collect();
+    fn scatter<T: Element>(
+        &self,
+        ids: &[u32],
+        padding: Option<u32>,
+        table: &Tensor,
+        d_y: &[T],
+    ) -> candle_core::Result<Tensor> {
+        let mut tokens: Vec<usize> = (0..ids.len()).filter(|token| Some(ids[*token]) != padding).collect();
         tokens.sort_by_key(|token| ids[*token]); // stable: equal ids stay in order
         let groups: Vec<&[usize]> = tokens.chunk_by(|a, b| ids[*a] == ids[*b]).collect();
         let mut d_table = vec![T::ZERO; table.elem_count()];
@@ -121,8 +132,9 @@ impl<const N: usize> Lookup<N> {
         by_dtype!(d_y.dtype(), T => {
             let d_y = d_y.storage_and_layout();
             let d_y = elements::<T>(&d_y)?;
-            for ((gradient, table), ids) in gradients.iter_mut().zip(tables).zip(&self.ids) {
-                *gradient = table.track_op().then(|| self.scatter(ids, table, d_y)).transpose()?;
+            let lookups = self.ids.iter().zip(self.padding);
+            for ((gradient, table), (ids, padding)) in gradients.iter_mut().zip(tables).zip(lookups) {
+                *gradient = table.track_op().then(|| self.scatter(ids, padding, table, d_y)).transpose()?;
             }
         });
         Ok(gradients)

@@ -18,6 +18,10 @@ pub struct Gradients {
     values: Vec<f32>,
 }
 
+/// Which parameters the parts of a backward pass have reached so far.
+#[derive(Debug)]
+pub struct Reached(Vec<bool>);
+
 impl Gradients {
     /// Nothing yet.
     pub fn zeros(parameters: &Parameters) -> Self {
@@ -29,14 +33,34 @@ impl Gradients {
     /// # Errors
     /// A parameter without a gradient, or with one of another shape or type.
     pub fn add(&mut self, parameters: &Parameters, store: &GradStore) -> Result<()> {
-        for parameter in parameters.iter() {
-            let name = || parameter.name().to_owned();
-            let gradient =
-                store.get(parameter.tensor()).ok_or_else(|| Error::NoGradient { parameter: name() })?;
+        let mut reached = self.begin_parts();
+        self.add_part(parameters, store, &mut reached)?;
+        reached.require_all(parameters)
+    }
+
+    /// Before a micro-batch whose backward pass comes in parts, for some of the parameters each.
+    pub fn begin_parts(&self) -> Reached {
+        Reached(Vec::new())
+    }
+
+    /// Adds the gradients of one part, and notes whom they reach.
+    ///
+    /// # Errors
+    /// A gradient of another shape or type than its parameter.
+    pub fn add_part(
+        &mut self,
+        parameters: &Parameters,
+        store: &GradStore,
+        reached: &mut Reached,
+    ) -> Result<()> {
+        reached.0.resize(parameters.iter().len(), false);
+        for (parameter, reached) in parameters.iter().zip(&mut reached.0) {
+            let Some(gradient) = store.get(parameter.tensor()) else { continue };
+            *reached = true;
             if gradient.shape() != parameter.tensor().shape() {
                 let problem =
                     format!("has a gradient of {:?} for {:?}", gradient.dims(), parameter.tensor().dims());
-                return Err(Error::Unfit { tensor: name(), problem });
+                return Err(Error::Unfit { tensor: parameter.name().to_owned(), problem });
             }
             let theirs = gradient.flatten_all()?.to_vec1::<f32>()?;
             let own = &mut self.values[parameter.range()];
@@ -94,6 +118,19 @@ impl Gradients {
     /// All numbers end to end, in the order of the parameters.
     pub fn values(&self) -> &[f32] {
         &self.values
+    }
+}
+
+impl Reached {
+    /// Refuses a backward pass that left a parameter out.
+    ///
+    /// # Errors
+    /// [`Error::NoGradient`] with the first one.
+    pub fn require_all(&self, parameters: &Parameters) -> Result<()> {
+        let missing = parameters.iter().enumerate().find(|(i, _)| !self.0.get(*i).is_some_and(|it| *it));
+        missing.map_or(Ok(()), |(_, parameter)| {
+            Err(Error::NoGradient { parameter: parameter.name().to_owned() })
+        })
     }
 }
 

@@ -21,7 +21,7 @@ pub use average::WeightAverage;
 pub use checkpoint::{Checkpoint, Checkpoints, Newest, State};
 pub use error::{Error, Result};
 pub use generator::{Generator, Stream};
-pub use gradients::{Gradients, require_finite};
+pub use gradients::{Gradients, Reached, require_finite};
 pub use metrics::Metrics;
 pub use optimiser::{Group, Optimiser};
 pub use parameters::{Parameter, Parameters};

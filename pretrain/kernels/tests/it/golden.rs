@@ -205,7 +205,7 @@ fn kernels_of_transformers_are_pytorchs() {
             let ids: Vec<u32> = whole.into_iter().map(|id| id as u32).collect();
             let count = ids.len() / 3;
             let y = embedding_sum(
-                (word, &ids[..count]),
+                (word, &ids[..count], None),
                 (position, &ids[count..2 * count]),
                 (segment, &ids[2 * count..]),
             );

@@ -1,0 +1,75 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Pre-training of Oscar: words, tags and regions with masked-token and contrastive loss.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Hidden states, logits, losses and gradients of a batch in a file
+    Forward {
+        /// A model folder
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// A .safetensors with input_ids, token_type_ids, attention_mask, img_feats; labels by choice
+        #[arg(long, value_name = "FILE")]
+        inputs: PathBuf,
+        /// The .safetensors to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Also grad.<parameter> of the sum of both losses
+        #[arg(long)]
+        gradients: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Speed of training steps on made-up samples
+    Bench {
+        /// debug, small, base, large, plus-base or plus-large
+        #[arg(long, value_name = "NAME", default_value = "base")]
+        preset: String,
+        /// Samples of a step
+        #[arg(long, default_value_t = 16)]
+        batch: usize,
+        /// Tokens of a sample
+        #[arg(long, default_value_t = 35)]
+        text: usize,
+        /// Regions of a sample
+        #[arg(long, default_value_t = 50)]
+        regions: usize,
+        /// Numbers of products
+        #[arg(long, default_value = "f32")]
+        dtype: Number,
+        /// Threads; without it one a core
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Steps that are measured
+        #[arg(long, default_value_t = 5)]
+        steps: usize,
+        /// Compute activations again instead of keeping them
+        #[arg(long)]
+        recompute: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Number {
+    F32,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}

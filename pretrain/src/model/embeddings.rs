@@ -1,0 +1,73 @@
+//! Words, tags and regions as vectors.
+
+use candle_core::Tensor;
+use pretrain_kernels::{dropout, embedding_sum, linear};
+
+use super::batch::Batch;
+use super::config::ModelConfig;
+use super::encoder::Norm;
+use super::heads::Linear;
+use super::parameters::Tensors;
+use super::pass::{Pass, Place};
+use crate::Result;
+
+/// `LN(word + position + segment)` for tokens, `LN?(W v + b)` for regions.
+#[derive(Debug, Clone)]
+pub(crate) struct Embeddings {
+    pub(crate) word_vh: Tensor,
+    position_ph: Tensor,
+    segment_sh: Tensor,
+    norm: Norm,
+    region: Linear,
+    region_norm: Option<Norm>,
+    padding: u32,
+    rate: f64,
+}
+
+impl Embeddings {
+    pub(crate) fn new(config: &ModelConfig, tensors: Tensors<'_>) -> Result<Self> {
+        let h = config.hidden_size;
+        let table = |name: &str, rows| {
+            tensors.get(&format!("bert.embeddings.{name}_embeddings.weight"), &[rows, h])
+        };
+        let region_norm = config
+            .has_region_norm()
+            .then(|| tensors.norm("bert.LayerNorm", h, config.img_layer_norm_eps))
+            .transpose()?;
+        Ok(Self {
+            word_vh: table("word", config.vocab_size)?,
+            position_ph: table("position", config.max_position_embeddings)?,
+            segment_sh: table("token_type", config.type_vocab_size)?,
+            norm: tensors.norm("bert.embeddings.LayerNorm", h, config.layer_norm_eps)?,
+            region: tensors.linear("bert.img_embedding", h, config.img_feature_dim)?,
+            region_norm,
+            padding: config.pad_token_id,
+            rate: config.hidden_dropout_prob,
+        })
+    }
+
+    /// # Shapes
+    /// - result: \[t, h\]
+    pub(crate) fn forward(&self, batch: &Batch, pass: Pass) -> Result<Tensor> {
+        let x_nh = embedding_sum(
+            (&self.word_vh, &batch.word_ids, Some(self.padding)),
+            (&self.position_ph, &batch.position_ids),
+            (&self.segment_sh, &batch.segment_ids),
+        )?;
+        let x_nh = dropped(self.norm.forward(&x_nh)?, pass, Place::Words, self.rate, &batch.numbers.words)?;
+        let x_rh = linear(&batch.regions_rd, &self.region.w_oi, Some(&self.region.bias_o))?;
+        let x_rh = match &self.region_norm {
+            Some(norm) => norm.forward(&x_rh)?,
+            None => x_rh,
+        };
+        let x_rh = dropped(x_rh, pass, Place::Regions, self.rate, &batch.numbers.regions)?;
+        Ok(Tensor::cat(&[x_nh, x_rh], 0)?.index_select(&batch.order_t, 0)?)
+    }
+}
+
+fn dropped(x: Tensor, pass: Pass, place: Place, rate: f64, numbers: &std::sync::Arc<[u32]>) -> Result<Tensor> {
+    Ok(match pass.dropout(place, rate, numbers) {
+        Some(how) => dropout(&x, &how)?,
+        None => x,
+    })
+}

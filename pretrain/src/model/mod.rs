@@ -1,0 +1,32 @@
+//! The network: BERT over words, tags and regions (Paper: 2004.06165, section 3; BERT: 1810.04805).
+//!
+//! ```text
+//! words and tags: word + position + segment, layer norm, dropout ----.
+//!                                                                     > encoder > hidden_th > masked-token head
+//! regions: projection of D + 6 (layer norm by option), dropout ------'            [CLS]   > pooler > contrastive head
+//! ```
+//!
+//! Samples lie end to end ([`Batch`]): there is no padding to compute. Regions have neither position nor segment, their
+//! place is in the six numbers.
+//!
+//! Legend of shape letters: b samples, l tokens of a padded text, r regions, n tokens of all texts, t tokens and regions
+//! of all samples, h hidden width, i inner width of a layer, v vocabulary, c classes, d numbers of a region.
+
+mod batch;
+mod config;
+mod embeddings;
+mod encoder;
+mod folder;
+mod heads;
+mod parameters;
+mod pass;
+mod pretraining;
+
+pub use batch::{Batch, PaddedBatch, Targets};
+pub use config::{ModelConfig, RegionGeometry};
+pub use encoder::Encoder;
+pub use folder::ModelFolder;
+pub use heads::{Linear, MaskedTokenHead};
+pub use parameters::{Shapes, Tensors, initialise};
+pub use pass::Pass;
+pub use pretraining::{Losses, PretrainingModel};
