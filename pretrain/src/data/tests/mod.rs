@@ -1,0 +1,5 @@
+mod corpus;
+mod errors;
+mod reading;
+mod samples;
+mod speed;

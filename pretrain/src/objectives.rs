@@ -1,1 +1,0 @@
-//! What is hidden and what is exchanged.
