@@ -35,7 +35,7 @@ impl Maker {
         seed: u64,
     ) -> Maker {
         let special = tokenizer.special();
-        let vocabulary = u32::try_from(tokenizer.len()).unwrap_or(u32::MAX);
+        let vocabulary = u32::try_from(tokenizer.len()).expect("ids of tokens are u32");
         Maker {
             triples,
             objectives: *objectives,

@@ -97,3 +97,62 @@ impl<T> Drop for Feed<T> {
         self.threads.iter_mut().filter_map(Option::take).for_each(|thread| drop(thread.join()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::Error;
+
+    /// Numbers below `n`, by `n_threads` of which the first is slow.
+    fn numbers(n: usize, n_threads: usize, ahead: usize, made: &Arc<AtomicUsize>) -> Feed<usize> {
+        Feed::start(n_threads, ahead, Path::new("."), |thread| {
+            let made = made.clone();
+            (thread..n).step_by(n_threads).map(move |number| {
+                std::thread::sleep(Duration::from_millis(if thread == 0 { 3 } else { 0 }));
+                made.fetch_add(1, Ordering::SeqCst);
+                Ok(number)
+            })
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn items_come_in_order_and_no_more_are_made_than_fit() {
+        for (n_threads, ahead) in [(1, 1), (3, 3), (3, 7), (8, 2)] {
+            let made = Arc::default();
+            let mut feed = numbers(50, n_threads, ahead, &made);
+            for number in 0..50 {
+                assert_eq!(feed.take().unwrap().unwrap(), number);
+                let most = number + 1 + n_threads * (ahead.div_ceil(n_threads) + 1);
+                assert!(made.load(Ordering::SeqCst) <= most, "{n_threads} threads, {ahead} ahead");
+            }
+            assert!(feed.take().is_none() && feed.take().is_none());
+            assert!(feed.waited() > Duration::from_millis(3));
+        }
+    }
+
+    #[test]
+    fn an_error_is_the_last_item_and_a_panic_is_one_here() {
+        let failing = |at: usize, panics: bool| {
+            Feed::start(2, 4, Path::new("."), |thread| {
+                (thread..).step_by(2).map(move |number| match number == at {
+                    true if panics => panic!("item {number}"),
+                    true => Err(Error::Setting { key: "x".into(), problem: "y".into(), hint: "z".into() }),
+                    false => Ok(number),
+                })
+            })
+            .unwrap()
+        };
+        let mut feed = failing(5, false);
+        (0..5).for_each(|number| assert_eq!(feed.take().unwrap().unwrap(), number));
+        assert!(feed.take().unwrap().is_err() && feed.take().is_none());
+
+        let mut feed = failing(3, true);
+        (0..3).for_each(|number| assert_eq!(feed.take().unwrap().unwrap(), number));
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| feed.take()));
+        assert_eq!(panic.unwrap_err().downcast_ref::<String>().unwrap(), "item 3");
+    }
+}

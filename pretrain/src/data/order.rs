@@ -5,7 +5,7 @@ use pretrain_training::{Generator, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::table::TextId;
-use super::triples::Triples;
+use super::triples::{Set, Triples};
 use crate::{Error, Result};
 
 /// How far a training has read: what a checkpoint keeps, so that the next sample is found without counting again.
@@ -50,7 +50,7 @@ impl Mix {
     /// The order of `triples` with the `weights` of its sets.
     pub(super) fn new(triples: &Triples, weights: &[f64], seed: u64) -> Result<Mix> {
         let mut texts = triples.table.texts();
-        let order = |set: &super::triples::Set| {
+        let order = |set: &Set| {
             let texts: Vec<u64> = texts.by_ref().take(set.n_shards()).collect();
             SampleOrder::new(&texts, seed, OrderOptions::default())
         };

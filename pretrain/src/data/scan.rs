@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn answers_are_joined_the_best_first() {
-        let question = |answers: &[(&str, Option<f32>)]| Text {
+        type Given = (&'static str, Option<f32>);
+        let question = |answers: &[Given]| Text {
             id: "1".into(),
             kind: TextKind::Question,
             text: "what is it?".into(),
@@ -178,7 +179,7 @@ mod tests {
             label: None,
             extra: None,
         };
-        let cases: [(&[(&str, Option<f32>)], Option<&str>); 6] = [
+        let cases: [(&[Given], Option<&str>); 6] = [
             (&[("moped", None)], Some("moped")),
             (
                 &[("bike", None), ("moped", None), ("scooter", None), ("moped", None)],

@@ -46,7 +46,7 @@ pub struct SetSettings {
     pub weight: f64,
     /// Splits whose rows are read; without it all.
     pub splits: Option<Vec<String>>,
-    /// Kinds of texts that are read; without it all but labels.
+    /// Kinds of texts that are read; without it all but labels. Statements that are false of their picture are never read.
     pub kinds: Option<Vec<TextKind>>,
     /// Origins whose tags are read; without it all.
     pub tags: Option<Vec<String>>,

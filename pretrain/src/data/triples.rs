@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::regions::{PLACE_NUMBERS, RegionGeometry};
 use super::scan::Scan;
 use super::settings::{DataSettings, SetSettings};
-use super::summary::SetSummary;
+use super::summary::{SetSummary, listed};
 use super::table::{Among, Contents, Table, TableWriter};
-use crate::objectives::ObjectiveSettings;
+use crate::objectives::{ObjectiveSettings, WrongTags};
 use crate::{Error, Result};
 
 /// What the data must fit.
@@ -271,13 +271,10 @@ impl Opening<'_> {
             Err(Error::Unfit { path, field, problem, hint })
         };
         if let Some(split) = set.splits.iter().flatten().find(|split| !summary.splits.contains_key(*split)) {
-            let problem = format!(
-                "`{split}` is not in the data set; there are {}",
-                super::summary::listed(&summary.splits)
-            );
+            let problem = format!("`{split}` is not in the data set; there are {}", listed(&summary.splits));
             return unfit("splits", problem, "correct `splits`, or leave it out for all");
         }
-        let kinds = super::summary::listed(&summary.kinds);
+        let kinds = listed(&summary.kinds);
         if let Some(kind) = set.kinds.iter().flatten().find(|kind| !summary.kinds.contains_key(kind.as_str()))
         {
             let problem = format!("`{}` is not in the data set; there are {kinds}", kind.as_str());
@@ -304,7 +301,7 @@ impl Opening<'_> {
         if !self.settings.tags {
             return Ok(());
         }
-        let origins = super::summary::listed(&summary.origins);
+        let origins = listed(&summary.origins);
         if let Some(origin) = set.tags.iter().flatten().find(|origin| !summary.origins.contains_key(*origin))
         {
             let problem = format!("of origin `{origin}` are not in the data set; origins are {origins}");
@@ -320,7 +317,6 @@ impl Opening<'_> {
 
     /// Too little to draw replacements from.
     fn check_table(&self, table: &Table, several_pictures: [bool; 3]) -> Result<()> {
-        use crate::objectives::WrongTags;
         let refuse = |problem: &str, hint: &str| {
             let (key, problem, hint) = (format!("data.{}", self.role), problem.to_owned(), hint.to_owned());
             Err(Error::Setting { key, problem, hint })

@@ -49,7 +49,7 @@ impl Masking {
             if f64::from(how) < self.masked {
                 *token = self.mask;
             } else if f64::from(how) < self.random {
-                *token = (u64::from(random) * u64::from(self.vocabulary) >> 32) as u32;
+                *token = ((u64::from(random) * u64::from(self.vocabulary)) >> 32) as u32;
             }
         }
         labels

@@ -50,6 +50,44 @@ fn settings_are_checked_before_anything_is_opened() {
 }
 
 #[test]
+fn settings_are_sections_of_a_file() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Tree {
+        data: DataSettings,
+        #[serde(default)]
+        objectives: ObjectiveSettings,
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    let text = "[data]\nmax_tokens = 40\n[[data.train]]\npath = \"a\"\nweight = 2\nkinds = [\"caption\"]\n\
+                [[data.held_out]]\npath = \"b\"\ntags = [\"vg\"]\nsplits = [\"val\"]\n\
+                [objectives]\nwrong_text = 0.25\ntextb_sample_mode = \"any_row\"\n";
+    std::fs::write(&path, text).unwrap();
+    let overrides = ["objectives.same_picture_after_tries=10".to_owned(), "data.verify=never".to_owned()];
+    let resolved = pretrain_training::config::load::<Tree>(&path, &overrides).unwrap();
+    let Tree { data, objectives } = &resolved.settings;
+    data.validate(objectives).unwrap();
+    let kinds = Some(vec![TextKind::Caption]);
+    let train = SetSettings { path: "a".into(), weight: 2.0, splits: None, kinds, tags: None };
+    let words = |word: &str| Some(vec![word.to_owned()]);
+    let held_out =
+        SetSettings { path: "b".into(), weight: 1.0, splits: words("val"), kinds: None, tags: words("vg") };
+    let expected = DataSettings {
+        max_tokens: 40,
+        verify: crate::data::VerifyShards::Never,
+        train: vec![train],
+        held_out: vec![held_out],
+        ..Default::default()
+    };
+    assert_eq!(*data, expected);
+    assert_eq!(objectives.textb_sample_mode, WrongTags::AnyRow);
+    assert_eq!((objectives.wrong_text, objectives.same_picture_after_tries), (0.25, Some(10)));
+    std::fs::write(&path, &resolved.text).unwrap();
+    assert_eq!(pretrain_training::config::load::<Tree>(&path, &[]).unwrap(), resolved);
+}
+
+#[test]
 fn data_that_does_not_fit_is_refused() {
     let corpus = Corpus::usual();
     let captions = |n: u32| row(n, vec![caption(n, 0)], FeatureType::F32);

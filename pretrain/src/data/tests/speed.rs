@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use data_specs::{FeatureInfo, FeatureType};
+use data_specs::{Dataset, FeatureInfo, FeatureType, Verify};
 
 use super::corpus::*;
 use crate::data::{DataSettings, ModelInput, Share, TrainingData};
@@ -28,6 +28,12 @@ fn examples_a_second() {
         let folder = corpus.path("set");
         std::fs::create_dir_all(&folder).unwrap();
         write_set(&folder, &rows, 12, FeatureInfo { dtype, width: D });
+        for verify in [Verify::First, Verify::Never] {
+            let dataset = Dataset::with(&folder, verify, 20).unwrap();
+            let started = Instant::now();
+            (0..12).for_each(|shard| drop(dataset.shard(shard).unwrap()));
+            println!("{dtype:?}, {verify:?}: all shards opened in {:?}", started.elapsed());
+        }
         let model = ModelInput { region_numbers: D as usize + 6, ..MODEL };
         for threads in [1, 2] {
             let settings = DataSettings { threads, train: vec![corpus.set("set")], ..Default::default() };
