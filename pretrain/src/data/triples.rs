@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::regions::{PLACE_NUMBERS, RegionGeometry};
-use super::scan::Scan;
+use super::scan::{Scan, Scanned};
 use super::settings::{DataSettings, SetSettings};
 use super::summary::{SetSummary, listed};
 use super::table::{Among, Contents, Table, TableWriter};
@@ -213,9 +213,9 @@ impl Opening<'_> {
                 let scan = Scan { settings, set: &self.sets[set], features, tokenizer: self.tokenizer };
                 scan.shard(&manifest.shards[shard])
             });
-            let scanned = scanned.collect::<Result<Vec<_>>>()?;
+            let scanned: Vec<Result<Scanned>> = scanned.collect(); // so that of several errors the first one is told
             for ((set, _), scanned) in together.iter().zip(scanned) {
-                let section = scanned.section;
+                let Scanned { section, summary } = scanned?;
                 let picture = |text: &u32| section.records[*text as usize].picture;
                 section.records.iter().for_each(|record| pictures[Among::All as usize].see(record.picture));
                 section.with_b.iter().map(picture).for_each(|seen| pictures[Among::WithB as usize].see(seen));
@@ -225,7 +225,7 @@ impl Opening<'_> {
                     .map(picture)
                     .for_each(|seen| pictures[Among::Answered as usize].see(seen));
                 writer.write(&section)?;
-                summaries[*set] += &scanned.summary;
+                summaries[*set] += &summary;
             }
         }
         let contents = writer.commit()?;

@@ -68,6 +68,15 @@ fn tokens_are_hidden_in_the_published_shares() {
     };
     near(together(&|step, place| hidden(step, place + 1)), 4096 * 32, 0.15 * 0.15);
     near(together(&|step, place| hidden(step + 1, place)), 4096 * 32, 0.15 * 0.15);
+    // position p and position p - moved of the next place; so many of both are tokens of a or b
+    for (moved, n) in [(1, 30), (2, 29)] {
+        let shifted = |step, place| {
+            let mut labels = hidden(step, place + 1);
+            labels.rotate_right(moved);
+            labels
+        };
+        near(together(&shifted), 4096 * n, 0.15 * 0.15);
+    }
 }
 
 #[test]
@@ -110,6 +119,20 @@ fn candidates_are_even_and_their_coins_fair() {
         }
     }
     counts.as_flattened().iter().for_each(|count| near(*count, N, 1.0 / 14.0));
+}
+
+#[test]
+fn no_two_samples_share_a_draw() {
+    let mut drawn: Vec<u64> = Vec::new();
+    for (step, place) in (0..3).flat_map(|step| (0..60).map(move |place| (step, place))) {
+        let draws = PollutionDraws::new(1, step, place);
+        drawn.push((draws.share() * (1u64 << 52) as f64) as u64);
+        drawn.extend((1..60).map(|attempt| draws.candidate(attempt, 1 << 52).0));
+    }
+    let n = drawn.len();
+    drawn.sort_unstable();
+    drawn.dedup();
+    assert_eq!(drawn.len(), n);
 }
 
 /// C and the labels, as the published code has them.

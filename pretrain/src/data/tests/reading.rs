@@ -221,6 +221,27 @@ fn a_table_is_made_once_and_again_when_it_is_not_the_same() {
 }
 
 #[test]
+fn ranks_that_open_at_once_make_the_same_table() {
+    let corpus = Corpus::usual();
+    let settings = corpus.settings();
+    let reads: Vec<_> = std::thread::scope(|scope| {
+        let open = || {
+            let data = corpus.open(&settings, &exchanging()).unwrap();
+            batches(&data, ALONE, 0, &data.start(), 5)
+        };
+        let ranks: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    });
+    assert!(reads.iter().all(|read| *read == reads[0]));
+    let mut names: Vec<String> = std::fs::read_dir(corpus.path("run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["tokenizer.json", "train.texts", "train.texts.json", "vocab.txt"]);
+}
+
+#[test]
 fn a_loader_ends_with_its_owner_and_tells_what_it_waited() {
     let corpus = Corpus::usual();
     for threads in [1, 3] {
