@@ -14,6 +14,32 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Train on shards; the run's folder gets checkpoints, figures and the model
+    Run {
+        /// Settings in TOML; pretrain/configs has presets
+        config: PathBuf,
+        /// Another value for a setting
+        #[arg(long, value_name = "SECTION.KEY=VALUE")]
+        set: Vec<String>,
+        /// The run's folder
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Go on from the newest good checkpoint
+        #[arg(long)]
+        resume: bool,
+        /// Ranks, as threads; they share the micro-batches of each batch
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        ranks: usize,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// What a model folder or a run holds
+    Inspect {
+        /// A model folder, or the folder of a run
+        path: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Hidden states, logits, losses and gradients of a batch in a file
     Forward {
         /// A model folder

@@ -6,7 +6,9 @@ use pretrain_training::optimiser::{OscarAdamW, Rule};
 use pretrain_training::{Generator, Gradients, Group, Optimiser, Parameters, Stream};
 use serde::Serialize;
 
-use crate::model::{Batch, ModelConfig, Pass, RegionGeometry, Shapes, Targets, initialise};
+use crate::model::{
+    Batch, ModelConfig, Pass, RegionGeometry, Shapes, Targets, initialise, training_operations,
+};
 use crate::train::{DataSizes, Learner, Sizes};
 use crate::{Error, Example, Result};
 
@@ -73,18 +75,21 @@ impl Bench {
         let config = self.sizes.config(DATA, RegionGeometry::Wh)?;
         let parameters = Parameters::new(&initialise(&Shapes::of_pretraining(&config), &config, SEED)?)?;
         let learner = Learner::new(&config, &parameters, self.recompute)?;
-        let mut optimiser = Optimiser::new(Rule::OscarAdamW(OscarAdamW::default()), &parameters, |parameter| {
-            let decays = !parameter.name().ends_with("bias") && !parameter.name().contains("LayerNorm");
-            Group { weight_decay: if decays { 0.01 } else { 0.0 }, rate_factor: 1.0 }
-        });
+        let mut optimiser =
+            Optimiser::new(Rule::OscarAdamW(OscarAdamW::default()), &parameters, |parameter| {
+                let decays = !parameter.name().ends_with("bias") && !parameter.name().contains("LayerNorm");
+                Group { weight_decay: if decays { 0.01 } else { 0.0 }, rate_factor: 1.0 }
+            });
         let mut gradients = Gradients::zeros(&parameters);
 
         let mut seconds: [Vec<f64>; 4] = Default::default();
         let mut losses = Vec::new();
+        let mut operations = 0.0;
         for step in 0..=self.steps as u64 {
             let examples = self.examples(&config, step);
             let batch = Batch::pack(&examples, &config)?;
             let targets = Targets::of(&examples);
+            operations = training_operations(&config, &batch, targets.counts()[0]);
             let counts = targets.counts().map(|count| count as f64);
             let started = Instant::now();
             gradients.clear();
@@ -93,8 +98,7 @@ impl Bench {
             let before = Instant::now();
             gradients.clip(&parameters, Some(CLIP), step)?;
             optimiser.step(&parameters, &gradients, 5e-5)?;
-            let parts =
-                [started.elapsed(), before.elapsed()].map(|elapsed| elapsed.as_secs_f64());
+            let parts = [started.elapsed(), before.elapsed()].map(|elapsed| elapsed.as_secs_f64());
             losses.push(seen.masked_token / counts[0].max(1.0) + seen.contrastive / counts[1]);
             if step > 0 {
                 let parts = [parts[0], seen.forward_s, seen.backward_s, parts[1]];
@@ -110,7 +114,7 @@ impl Bench {
             backward_s,
             optimiser_s,
             peak_rss_bytes: peak_rss_bytes(),
-            limit_share: self.operations(&config) / median_step_s / peak,
+            limit_share: operations / median_step_s / peak,
             losses,
         })
     }
@@ -122,7 +126,9 @@ impl Bench {
         let width = self.regions * config.img_feature_dim;
         let example = |place: usize| {
             let ids: Vec<u32> = (0..self.text)
-                .map(|i| 1000 + words.below((place * self.text + i) as u64, config.vocab_size as u64 - 1000) as u32)
+                .map(|i| {
+                    1000 + words.below((place * self.text + i) as u64, config.vocab_size as u64 - 1000) as u32
+                })
                 .collect();
             let n_labels = (self.text as f64 * MASKED).round().max(1.0) as usize;
             let token_labels = (0..self.text)
@@ -139,18 +145,6 @@ impl Bench {
             }
         };
         (0..self.batch).map(example).collect()
-    }
-
-    /// Multiplications and additions of the products of a step: forward once, backward twice.
-    fn operations(&self, config: &ModelConfig) -> f64 {
-        let (h, i, layers) = (config.hidden_size, config.intermediate_size, config.num_hidden_layers);
-        let rows = self.batch * (self.text + self.regions);
-        let labelled = (self.text as f64 * MASKED).round().max(1.0) as usize * self.batch;
-        let products = rows * layers * (4 * h * h + 2 * h * i)
-            + rows * (self.text + self.regions) * layers * 2 * h
-            + self.batch * self.regions * config.img_feature_dim * h
-            + labelled * h * (config.vocab_size + h);
-        6.0 * products as f64
     }
 }
 

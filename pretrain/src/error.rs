@@ -36,6 +36,23 @@ pub enum Error {
         /// What the model reads.
         hint: String,
     },
+    /// A folder that holds a run already.
+    #[error("{run} holds a run already\n  hint: go on with it by --resume, or choose another --out", run = run.display())]
+    RunExists {
+        /// The folder.
+        run: PathBuf,
+    },
+    /// Nothing to go on from.
+    #[error(
+        "{run} has no good checkpoint to resume from ({damaged} damaged)\n  hint: start again in another --out",
+        run = run.display()
+    )]
+    NoCheckpoint {
+        /// The folder.
+        run: PathBuf,
+        /// Checkpoints that are not what was written.
+        damaged: usize,
+    },
     /// A file of a data set or of a model folder.
     #[error(transparent)]
     File(#[from] data_specs::Error),
@@ -51,6 +68,42 @@ pub enum Error {
     /// The tensor library refused.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether another rank's error is the reason, which that rank tells itself.
+    pub fn is_echo(&self) -> bool {
+        matches!(self, Self::Ranks(_) | Self::Training(pretrain_training::Error::Ranks(_)))
+    }
+
+    /// Whether other settings or another command line are needed.
+    pub fn is_usage(&self) -> bool {
+        use pretrain_training::Error as Training;
+        matches!(
+            self,
+            Self::Setting { .. }
+                | Self::RunExists { .. }
+                | Self::NoCheckpoint { .. }
+                | Self::Training(Training::Setting { .. } | Training::OtherRun { .. })
+        )
+    }
+
+    /// Whether a file or data set is not what it should be.
+    pub fn is_data(&self) -> bool {
+        use pretrain_training::Error as Training;
+        matches!(
+            self,
+            Self::Unfit { .. }
+                | Self::Input { .. }
+                | Self::File(_)
+                | Self::Training(Training::Unfit { .. } | Training::Damaged { .. } | Training::File(_))
+        )
+    }
+
+    /// Whether the same command goes on when there is room on the disk.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Training(pretrain_training::Error::NotWritten { .. }))
+    }
 }
 
 /// A result with this crate's [`Error`].

@@ -1,13 +1,16 @@
 //! The `pretrain` command.
 
 mod arguments;
+mod progress;
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use arguments::{Arguments, Command};
 use clap::Parser;
-use pretrain::{Bench, Error, forward, preset_sizes};
+use pretrain::train::Run;
+use pretrain::{Bench, Error, Inspection, forward, inspect, preset_sizes};
+use progress::{Shown, shares};
 use serde_json::json;
 
 /// How the process ends. Clap itself ends it with 2.
@@ -17,6 +20,10 @@ enum Exit {
     Usage,
     Data,
     Runtime,
+    /// No room on a disk: the same command with `--resume` goes on when there is some.
+    Temporary,
+    /// By this signal; what was done is kept.
+    Interrupted(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -26,6 +33,8 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Data => 3,
             Exit::Runtime => 4,
+            Exit::Temporary => 75,
+            Exit::Interrupted(signal) => 128 + signal,
         })
     }
 }
@@ -39,8 +48,9 @@ fn main() -> ExitCode {
         Err(error) => {
             complain(&format!("error: {error:#}"));
             match error.downcast_ref::<Error>() {
-                Some(Error::Setting { .. }) => Exit::Usage,
-                Some(Error::Unfit { .. } | Error::Input { .. } | Error::File(_)) => Exit::Data,
+                Some(error) if error.is_usage() => Exit::Usage,
+                Some(error) if error.is_data() => Exit::Data,
+                Some(error) if error.is_temporary() => Exit::Temporary,
                 _ => Exit::Runtime,
             }
         }
@@ -50,6 +60,24 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
     match arguments.command {
+        Command::Run { config, set, out, resume, ranks, output } => {
+            let shown = Shown::start()?;
+            let outcome = Run { config, set, out: out.clone(), resume, ranks }.run(&shown)?;
+            let text = if output.json {
+                serde_json::to_string(&outcome)?
+            } else {
+                let evaluation = outcome.evaluation.as_ref().map(|found| format!(": {}", shares(found)));
+                let model = out.join("model");
+                format!("{} updates{}; {}", outcome.step, evaluation.unwrap_or_default(), model.display())
+            };
+            let interrupted = shown.signal().filter(|_| !outcome.is_done);
+            Ok((text, interrupted.map_or(Exit::Done, Exit::Interrupted)))
+        }
+        Command::Inspect { path, output } => {
+            let found = inspect(&path)?;
+            let text = if output.json { serde_json::to_string(&found)? } else { described(&found) };
+            Ok((text, Exit::Done))
+        }
         Command::Forward { model, inputs, out, gradients, output } => {
             let names = forward(&model, &inputs, &out, gradients)?;
             let text = if output.json {
@@ -79,6 +107,40 @@ fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
                 )
             };
             Ok((text, Exit::Done))
+        }
+    }
+}
+
+/// An inspection in words.
+fn described(found: &Inspection) -> String {
+    let listed = |what: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("\n{what}: {}", names.join(", ")),
+    };
+    match found {
+        Inspection::Model { path, config, tensors, parameters, missing, other, not_finite } => format!(
+            "{}: {tensors} tensors, {parameters} numbers\n{} layers of {} with {} heads, {} words, regions of {}{}, {} classes{}{}{}",
+            path.display(),
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.num_attention_heads,
+            config.vocab_size,
+            config.img_feature_dim,
+            if config.has_region_norm() { " with layer norm" } else { "" },
+            config.num_contrast_classes,
+            listed("not of the pre-training model", other),
+            listed("missing for pre-training", missing),
+            listed("NOT FINITE", not_finite),
+        ),
+        Inspection::Run { path, step, damaged, has_model, figures } => {
+            let mut lines = vec![match step {
+                Some(step) => format!("{}: {step} updates", path.display()),
+                None => format!("{}: no good checkpoint", path.display()),
+            }];
+            lines.extend(damaged.iter().map(|reason| format!("damaged: {reason}")));
+            lines.extend(has_model.then(|| format!("model: {}", path.join("model").display())));
+            lines.extend(figures.values().map(ToString::to_string));
+            lines.join("\n")
         }
     }
 }

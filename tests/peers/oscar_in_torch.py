@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
 
-def config_json(hidden, layers, heads, inner, words, width, norm, classes, dropout=0.1):
+def config_json(hidden, layers, heads, inner, words, width, norm, classes, dropout=0.1, positions=512):
     """Keys of a published config.json."""
     return {
         "vocab_size": words,
@@ -20,7 +20,7 @@ def config_json(hidden, layers, heads, inner, words, width, norm, classes, dropo
         "hidden_act": "gelu",
         "hidden_dropout_prob": dropout,
         "attention_probs_dropout_prob": dropout,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": positions,
         "type_vocab_size": 2,
         "initializer_range": 0.02,
         "layer_norm_eps": 1e-12,

@@ -3,10 +3,11 @@
 use data_specs::{SpecialIds, Tokenizer};
 
 use super::record::Record;
-use super::regions::{self, RegionGeometry};
+use super::regions;
 use super::settings::DataSettings;
 use super::table::{Among, TextId};
 use super::triples::{ModelInput, Triples};
+use crate::model::RegionGeometry;
 use crate::objectives::{Exchange, Masking, ObjectiveSettings, PollutionDraws, Sequence, WrongTags};
 use crate::{Error, Example, Result};
 

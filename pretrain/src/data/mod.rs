@@ -26,7 +26,6 @@ mod triples;
 pub use held_out::{HeldOut, HeldOutBatches};
 pub use loader::{Loader, MicroBatch, Share};
 pub use order::Standing;
-pub use regions::RegionGeometry;
 pub use settings::{DataSettings, SetSettings, VerifyShards};
 pub use summary::SetSummary;
 pub use training::TrainingData;

@@ -3,21 +3,11 @@
 use data_specs::{FeatureInfo, FeatureType, Picture};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use serde::{Deserialize, Serialize};
+
+use crate::model::RegionGeometry;
 
 /// Numbers that the place adds to a vector.
 pub(super) const PLACE_NUMBERS: usize = 6;
-
-/// In which order a model wants the last two numbers of a region: both are in use among published features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RegionGeometry {
-    /// w/W, h/H: Oscar.
-    #[default]
-    Wh,
-    /// h/H, w/W: some exports of VinVL.
-    Hw,
-}
 
 /// Appends the first regions of a picture to `into` as f32, D + 6 numbers each, until `features` is used up.
 ///

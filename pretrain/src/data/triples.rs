@@ -8,11 +8,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::regions::{PLACE_NUMBERS, RegionGeometry};
+use super::regions::PLACE_NUMBERS;
 use super::scan::{Scan, Scanned};
 use super::settings::{DataSettings, SetSettings};
 use super::summary::{SetSummary, listed};
 use super::table::{Among, Contents, Table, TableWriter};
+use crate::model::RegionGeometry;
 use crate::objectives::{ObjectiveSettings, WrongTags};
 use crate::{Error, Result};
 

@@ -18,6 +18,7 @@ mod embeddings;
 mod encoder;
 mod folder;
 mod heads;
+mod operations;
 mod parameters;
 mod pass;
 mod pretraining;
@@ -27,6 +28,10 @@ pub use config::{ModelConfig, RegionGeometry};
 pub use encoder::Encoder;
 pub use folder::ModelFolder;
 pub use heads::{Linear, MaskedTokenHead};
+pub use operations::training_operations;
 pub use parameters::{Shapes, Tensors, initialise};
 pub use pass::Pass;
 pub use pretraining::{Losses, PretrainingModel};
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,7 +1,17 @@
-//! Pre-training: settings, the step, the loop, evaluation.
+//! Pre-training: settings, the step, THE loop, evaluation.
 
+mod evaluate;
+mod pretraining;
+mod run;
+mod settings;
 mod sizes;
+mod start;
 mod step;
 
+pub use evaluate::{Evaluation, Probes, evaluate};
+pub use pretraining::{Outcome, Progress, Watch, pretrain};
+pub use run::Run;
+pub use settings::{BatchSettings, OptimiserSettings, RunSettings, ScheduleSettings, Settings};
 pub use sizes::{DataSizes, ModelSettings, Sizes};
+pub use start::Start;
 pub use step::{Learner, MicroBatch};

@@ -9,7 +9,8 @@ use data_specs::{
 use half::f16;
 use tempfile::TempDir;
 
-use crate::data::{DataSettings, HeldOut, ModelInput, RegionGeometry, SetSettings, TrainingData};
+use crate::data::{DataSettings, HeldOut, ModelInput, SetSettings, TrainingData};
+use crate::model::RegionGeometry;
 use crate::objectives::ObjectiveSettings;
 use crate::{Example, Result};
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use data_specs::{FeatureType, Sample, Text, TextKind};
 
 use super::corpus::*;
-use crate::data::{DataSettings, RegionGeometry, TrainingData};
+use crate::data::{DataSettings, TrainingData};
+use crate::model::RegionGeometry;
 use crate::objectives::{ObjectiveSettings, WrongTags};
 use crate::{Example, Result};
 
