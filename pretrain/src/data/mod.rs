@@ -32,4 +32,4 @@ pub use training::TrainingData;
 pub use triples::ModelInput;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

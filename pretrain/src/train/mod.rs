@@ -15,3 +15,6 @@ pub use settings::{BatchSettings, OptimiserSettings, RunSettings, ScheduleSettin
 pub use sizes::{DataSizes, ModelSettings, Sizes};
 pub use start::Start;
 pub use step::{Learner, MicroBatch};
+
+#[cfg(test)]
+mod tests;

@@ -15,12 +15,12 @@ use crate::objectives::ObjectiveSettings;
 use crate::{Example, Result};
 
 /// D of the corpus.
-pub(super) const WIDTH: u32 = 8;
+pub(crate) const WIDTH: u32 = 8;
 /// Names of each kind in the vocabulary.
 const NAMES: u32 = 1000;
 const SPECIALS: u32 = 5;
 
-pub(super) const MODEL: ModelInput = ModelInput {
+pub(crate) const MODEL: ModelInput = ModelInput {
     region_numbers: WIDTH as usize + 6,
     vocab_size: (SPECIALS + 3 * NAMES) as usize,
     max_positions: 512,
@@ -28,14 +28,14 @@ pub(super) const MODEL: ModelInput = ModelInput {
 };
 
 /// A folder with data sets and the tables of their texts.
-pub(super) struct Corpus {
-    pub(super) folder: TempDir,
-    pub(super) tokenizer: Tokenizer,
+pub(crate) struct Corpus {
+    pub(crate) folder: TempDir,
+    pub(crate) tokenizer: Tokenizer,
 }
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     Special(u32),
     Word(u32),
     Tag(u32),
@@ -43,7 +43,7 @@ pub(super) enum Token {
 }
 
 impl Token {
-    pub(super) fn of(id: u32) -> Token {
+    pub(crate) fn of(id: u32) -> Token {
         match id.checked_sub(SPECIALS) {
             None => Token::Special(id),
             Some(id) => match id / NAMES {
@@ -54,7 +54,7 @@ impl Token {
         }
     }
 
-    pub(super) fn name(self) -> u32 {
+    pub(crate) fn name(self) -> u32 {
         match self {
             Token::Special(name) | Token::Word(name) | Token::Tag(name) | Token::Answer(name) => name,
         }
@@ -62,7 +62,7 @@ impl Token {
 }
 
 /// Words and b of an example, which are not hidden.
-pub(super) fn parts(example: &Example) -> (Vec<Token>, Vec<Token>) {
+pub(crate) fn parts(example: &Example) -> (Vec<Token>, Vec<Token>) {
     let of = |segment: u32| {
         let tokens = example.token_ids.iter().zip(&example.segment_ids);
         let tokens = tokens.filter(|(_, of)| **of == segment).map(|(id, _)| Token::of(*id));
@@ -71,7 +71,7 @@ pub(super) fn parts(example: &Example) -> (Vec<Token>, Vec<Token>) {
     (of(0), of(1))
 }
 
-pub(super) fn caption(row: u32, number: u32) -> Text {
+pub(crate) fn caption(row: u32, number: u32) -> Text {
     Text {
         id: format!("{row}/{number}"),
         kind: TextKind::Caption,
@@ -82,22 +82,22 @@ pub(super) fn caption(row: u32, number: u32) -> Text {
     }
 }
 
-pub(super) fn question(row: u32, number: u32) -> Text {
+pub(crate) fn question(row: u32, number: u32) -> Text {
     let answers = vec![Answer { text: format!("a{row}"), score: None }];
     Text { kind: TextKind::Question, answers, ..caption(row, number) }
 }
 
-pub(super) fn tag(name: &str, origin: &str) -> Tag {
+pub(crate) fn tag(name: &str, origin: &str) -> Tag {
     Tag { name: name.into(), score: None, region: None, rect: None, origin: origin.into() }
 }
 
 /// Number `i` of all numbers of a row's features: exact in half precision.
-pub(super) fn number(row: u32, i: u32) -> f32 {
+pub(crate) fn number(row: u32, i: u32) -> f32 {
     (row % 64) as f32 + (i % 32) as f32 / 32.0
 }
 
 /// A row with `row % 4 + 1` regions, two tags, and `texts`.
-pub(super) fn row(row: u32, texts: Vec<Text>, dtype: FeatureType) -> Sample {
+pub(crate) fn row(row: u32, texts: Vec<Text>, dtype: FeatureType) -> Sample {
     let regions = row % 4 + 1;
     let numbers = (0..regions * WIDTH).map(|i| number(row, i));
     let features: Vec<u8> = match dtype {
@@ -124,7 +124,7 @@ pub(super) fn row(row: u32, texts: Vec<Text>, dtype: FeatureType) -> Sample {
 }
 
 /// Rows of one caption and, for every third row, of a question.
-pub(super) fn rows(which: std::ops::Range<u32>) -> Vec<Sample> {
+pub(crate) fn rows(which: std::ops::Range<u32>) -> Vec<Sample> {
     let texts = |n: u32| {
         let mut texts = vec![caption(n, n % 3)];
         texts.extend(n.is_multiple_of(3).then(|| question(n, 7)));
@@ -134,7 +134,7 @@ pub(super) fn rows(which: std::ops::Range<u32>) -> Vec<Sample> {
 }
 
 impl Corpus {
-    pub(super) fn new() -> Corpus {
+    pub(crate) fn new() -> Corpus {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("vocab.txt");
         let names =
@@ -147,30 +147,30 @@ impl Corpus {
     }
 
     /// With a data set `set` of 120 rows in five shards: 120 captions and 40 questions.
-    pub(super) fn usual() -> Corpus {
+    pub(crate) fn usual() -> Corpus {
         let corpus = Corpus::new();
         corpus.write("set", &rows(0..120), 5, FeatureType::F32);
         corpus
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes a data set of `n_shards` equal shards.
-    pub(super) fn write(&self, name: &str, rows: &[Sample], n_shards: usize, dtype: FeatureType) {
+    pub(crate) fn write(&self, name: &str, rows: &[Sample], n_shards: usize, dtype: FeatureType) {
         let folder = self.path(name);
         std::fs::create_dir_all(&folder).unwrap();
         let features = FeatureInfo { dtype, width: WIDTH };
         write_set(&folder, rows, n_shards, features);
     }
 
-    pub(super) fn set(&self, name: &str) -> SetSettings {
+    pub(crate) fn set(&self, name: &str) -> SetSettings {
         SetSettings { path: self.path(name), weight: 1.0, splits: None, kinds: None, tags: None }
     }
 
     /// Settings for `set`, with few tokens and regions.
-    pub(super) fn settings(&self) -> DataSettings {
+    pub(crate) fn settings(&self) -> DataSettings {
         let set = self.set("set");
         DataSettings {
             max_tokens: 9,
@@ -181,7 +181,7 @@ impl Corpus {
         }
     }
 
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         settings: &DataSettings,
         objectives: &ObjectiveSettings,
@@ -189,28 +189,28 @@ impl Corpus {
         TrainingData::open(settings, objectives, &MODEL, &self.tokenizer, 11, &self.path("run"))
     }
 
-    pub(super) fn held_out(&self, settings: &DataSettings, objectives: &ObjectiveSettings) -> HeldOut {
+    pub(crate) fn held_out(&self, settings: &DataSettings, objectives: &ObjectiveSettings) -> HeldOut {
         let folder = self.path("run");
         HeldOut::open(settings, objectives, &MODEL, &self.tokenizer, 11, &folder).unwrap().unwrap()
     }
 
     /// One pass over the held-out sets.
-    pub(super) fn pass(&self, settings: &DataSettings, objectives: &ObjectiveSettings) -> Vec<Example> {
+    pub(crate) fn pass(&self, settings: &DataSettings, objectives: &ObjectiveSettings) -> Vec<Example> {
         self.held_out(settings, objectives).batches(16, 0, 1).unwrap().flat_map(Result::unwrap).collect()
     }
 }
 
 /// Nothing hidden, nothing exchanged.
-pub(super) fn plain() -> ObjectiveSettings {
+pub(crate) fn plain() -> ObjectiveSettings {
     ObjectiveSettings { mask_probability: 0.0, pollution: 0.0, ..Default::default() }
 }
 
 /// Nothing hidden.
-pub(super) fn exchanging() -> ObjectiveSettings {
+pub(crate) fn exchanging() -> ObjectiveSettings {
     ObjectiveSettings { pollution: 0.5, ..plain() }
 }
 
-pub(super) fn write_set(folder: &Path, rows: &[Sample], n_shards: usize, features: FeatureInfo) {
+pub(crate) fn write_set(folder: &Path, rows: &[Sample], n_shards: usize, features: FeatureInfo) {
     let mut shards = Vec::new();
     for (number, part) in rows.chunks(rows.len().div_ceil(n_shards).max(1)).enumerate() {
         let mut writer = ShardWriter::create(folder, &format!("shard-{number:05}.parquet"), "test").unwrap();

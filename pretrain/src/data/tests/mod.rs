@@ -1,4 +1,4 @@
-mod corpus;
+pub(crate) mod corpus;
 mod errors;
 mod reading;
 mod samples;
