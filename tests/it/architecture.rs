@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use conformance::binaries::{finetune, pipeline_command, root, run};
+use conformance::binaries::{finetune, pipeline_command, pretrain, root, run};
 
 /// Who may use whom (docs/architecture.md); everything that a named crate may use is meant too.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -91,6 +91,13 @@ fn the_command_line_is_the_frozen_one() {
         ));
     }
     is_frozen("finetune-backbone-help.txt", &help);
+
+    let mut help = String::new();
+    for verb in ["run", "forward", "bench", "inspect"] {
+        let mut command = Command::new(pretrain());
+        help.push_str(&format!("---- {verb}\n{}", run(command.args([verb, "--help"])).1));
+    }
+    is_frozen("pretrain-help.txt", &help);
 }
 
 fn is_frozen(name: &str, help: &str) {

@@ -20,6 +20,14 @@ pub fn finetune() -> PathBuf {
     folder().join("finetune")
 }
 
+/// The `pretrain` binary of this build profile.
+///
+/// # Panics
+/// If it does not build: no test can go on then.
+pub fn pretrain() -> PathBuf {
+    folder().join("pretrain")
+}
+
 /// Where all binaries lie. They are built together, and as `cargo test` builds everything: alone, each would want its
 /// dependencies with other features, and everything would be compiled once a binary.
 fn folder() -> &'static Path {
@@ -29,7 +37,7 @@ fn folder() -> &'static Path {
         cargo.args(["build", "--quiet"]).current_dir(root());
         cargo.args(match cfg!(debug_assertions) {
             true => ["--bins", "--tests"].as_slice(),
-            false => &["-p", "pipeline", "-p", "finetune", "--release"],
+            false => &["-p", "pipeline", "-p", "pretrain", "-p", "finetune", "--release"],
         });
         let status = cargo.status().expect("cargo can be started");
         assert!(status.success(), "the binaries do not build");
@@ -62,6 +70,13 @@ pub fn pipeline_command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<
 /// `finetune ARGUMENTS`, not started yet, in the root of the checkout.
 pub fn finetune_command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(finetune());
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// `pretrain ARGUMENTS`, not started yet, in the root of the checkout.
+pub fn pretrain_command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(pretrain());
     command.args(arguments).current_dir(root());
     command
 }

@@ -1,0 +1,179 @@
+//! From drawn pictures to a pre-trained model folder, as a user does it; and `kill -9` on the way.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use conformance::binaries::{pipeline_command, pretrain_command, run};
+use conformance::chance::Chance;
+use conformance::reference::say;
+use serde_json::Value;
+
+const STEPS: usize = 24;
+const KILLS: u32 = 12;
+
+/// Shards of captions about drawn pictures, and a vocabulary.
+struct Made {
+    folder: tempfile::TempDir,
+}
+
+fn succeed(command: &mut Command) -> String {
+    let (code, out, errors) = run(command);
+    assert_eq!(code, 0, "{out}{errors}");
+    out
+}
+
+impl Made {
+    fn new() -> Self {
+        let made = Self { folder: tempfile::tempdir().unwrap() };
+        let corpus = made.path("corpus");
+        succeed(pipeline_command(["synth", "--images", "60", "--seed", "3", "--out"]).arg(&corpus));
+        for split in ["train", "val"] {
+            let mut build = pipeline_command(["build"]);
+            build.arg(corpus.join(format!("specs/captions-{split}.toml")));
+            build.args(["--set", "backbone=efficientnet_half", "--out"]).arg(made.path(split));
+            succeed(&mut build);
+        }
+        succeed(
+            pipeline_command(["vocabulary"]).arg(made.path("train")).arg("--out").arg(made.path("words")),
+        );
+        made
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn pretrain(&self, out: &Path) -> Command {
+        let mut command = pretrain_command(["run", "pretrain/configs/debug.toml"]);
+        let data = |split: &str| format!("[{{ path = {:?} }}]", self.path(split));
+        for set in [
+            format!("model.tokenizer={}", self.path("words").display()),
+            format!("data.train={}", data("train")),
+            format!("data.held_out={}", data("val")),
+            format!("schedule.steps={STEPS}"),
+            "run.checkpoint_every=1".to_owned(),
+        ] {
+            command.arg("--set").arg(set);
+        }
+        command.arg("--out").arg(out);
+        command
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn from_pictures_to_a_model_that_python_could_have_written() {
+    let made = Made::new();
+    let straight = made.path("straight");
+    let outcome = json(&succeed(made.pretrain(&straight).arg("--json")));
+    assert_eq!((outcome["step"].as_u64(), outcome["is_done"].as_bool()), (Some(STEPS as u64), Some(true)));
+    let accuracy = outcome["evaluation"]["contrastive_accuracy"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&accuracy) && outcome["evaluation"]["samples"].as_u64() >= Some(5));
+
+    // what came out is whole
+    let inspect = |path: &Path| json(&succeed(pretrain_command(["inspect", "--json"]).arg(path)));
+    let model = inspect(&straight.join("model"));
+    assert_eq!(model["kind"], "model");
+    for list in ["missing", "other", "not_finite"] {
+        assert_eq!(model[list], Value::Array(vec![]), "{list}");
+    }
+    let found = inspect(&straight);
+    assert_eq!((found["step"].as_u64(), found["figures"]["train"]["step"].as_u64()), (Some(24), Some(24)));
+    let names: Vec<String> = fs::read_dir(straight.join("model"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"] {
+        assert!(names.iter().any(|known| known == name), "{name} is not among {names:?}");
+    }
+
+    // two ranks: the same curve but for the order of additions
+    let ranked = made.path("ranked");
+    let two = json(&succeed(made.pretrain(&ranked).args(["--json", "--ranks", "2"])));
+    let loss = |outcome: &Value| outcome["evaluation"]["masked_token_loss"].as_f64().unwrap();
+    assert!((loss(&outcome) - loss(&two)).abs() < 1e-4, "{outcome} {two}");
+
+    // the same command again is refused, and so is another setting
+    let (code, _, errors) = run(&mut made.pretrain(&straight));
+    assert!(code == 2 && errors.contains("--resume"), "{code}: {errors}");
+    let (code, _, errors) = run(made.pretrain(&straight).args(["--resume", "--set", "seed=9"]));
+    assert!(code == 2 && errors.contains("seed: 88 then, 9 now"), "{code}: {errors}");
+    // regions of another width than the model's
+    let wide = made.path("wide");
+    let mut build = pipeline_command(["build"]);
+    build.arg(made.path("corpus/specs/captions-val.toml"));
+    succeed(build.args(["--set", "backbone=resnext26_16x4d", "--out"]).arg(&wide));
+    let mut mixed = made.pretrain(&made.path("mixed"));
+    let (code, _, errors) = run(mixed.arg("--set").arg(format!("data.held_out=[{{ path = {wide:?} }}]")));
+    assert!(code == 3 && errors.contains("wide") && errors.contains("hint"), "{code}: {errors}");
+}
+
+#[test]
+fn killed_at_any_moment_and_resumed_it_is_the_straight_run() {
+    let made = Made::new();
+    let straight = made.path("straight");
+    let started = Instant::now();
+    succeed(&mut made.pretrain(&straight));
+    let duration = started.elapsed();
+    let model = fs::read(straight.join("model/model.safetensors")).unwrap();
+
+    let out = made.path("killed");
+    let mut chance = Chance::new(5);
+    let mut landed = Vec::new();
+    let mut command = made.pretrain(&out);
+    for kill in 0..KILLS {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sleep(duration.mul_f64(0.1 + 0.8 * chance.below(1000) as f64 / 1000.0 / f64::from(1 + kill % 3)));
+        child.kill().unwrap();
+        let is_done = child.wait().unwrap().success();
+        let checkpoints = fs::read_dir(out.join("checkpoints")).map_or(0, Iterator::count);
+        landed.push(checkpoints);
+        command = made.pretrain(&out);
+        if checkpoints > 0 || is_done {
+            // nothing to resume from before the first checkpoint is whole
+            let has_one = fs::read_dir(out.join("checkpoints"))
+                .unwrap()
+                .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("step-"));
+            if has_one {
+                command.arg("--resume");
+            }
+        }
+        if is_done {
+            break;
+        }
+    }
+    succeed(&mut command);
+    assert!(fs::read(out.join("model/model.safetensors")).unwrap() == model, "another model came out");
+    let lines = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let steps = lines.lines().filter(|line| line.contains("\"train\"")).count();
+    assert_eq!(steps, STEPS, "a step is told twice, or not at all");
+    assert!(landed.len() >= 4, "it was done after {} kills", landed.len());
+    say(&format!("{} kills, entries among the checkpoints afterwards: {landed:?}", landed.len()));
+}
+
+/// SIGTERM ends a run after its step, with a checkpoint and exit code 143.
+#[test]
+fn an_interrupted_run_goes_on() {
+    let made = Made::new();
+    let out = made.path("run");
+    let mut command = made.pretrain(&out);
+    command.args(["--set", "schedule.steps=2000", "--set", "run.checkpoint_every=1000"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |text| text.lines().count()) < 3 {
+        assert!(Instant::now() < deadline, "no step in a minute");
+        sleep(Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let code = child.wait().unwrap().code();
+    assert_eq!(code, Some(143));
+    let found = json(&succeed(pretrain_command(["inspect", "--json"]).arg(&out)));
+    assert!(found["step"].as_u64() >= Some(3) && found["has_model"] == true, "{found}");
+}
