@@ -2,19 +2,22 @@
 //!
 //! Paper: Hudson and Manning, arXiv:1902.09506, section 4.4.
 
-use std::{borrow::Cow, collections::BTreeMap};
+mod answers;
+mod layout;
 
-use rustc_hash::FxHashMap;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{SeqAccess, Visitor},
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
+
+use rustc_hash::FxHashSet;
+use serde::Serialize;
+
+use self::{
+    answers::{Answers, Entailed},
+    layout::{Choices, Question},
 };
-
 use crate::{
     Error,
-    layouts::{Id, Pairs, Text, TextFile},
+    layouts::{Id, ObjectFile, TextFile},
     table::{Mean, Table, as_object},
-    white_space::is_space,
 };
 
 /// Scores, times 100 (but for `distribution`, which is a chi-square divided by 100, lower is better).
@@ -68,162 +71,122 @@ pub struct GqaCounts {
     pub entailed_without_question: usize,
 }
 
-/// One question of the official layout.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Question<'a> {
-    #[serde(borrow)]
-    answer: Cow<'a, str>,
-    #[serde(borrow)]
-    question: Cow<'a, str>,
-    is_balanced: bool,
-    #[serde(borrow, default)]
-    entailed: Vec<Id<'a>>,
-    #[serde(borrow)]
-    groups: Groups<'a>,
-    #[serde(borrow)]
-    types: Types<'a>,
-    #[serde(default, rename = "semantic", deserialize_with = "count_steps")]
-    steps: usize,
-}
-
-#[derive(Deserialize)]
-struct Groups<'a> {
-    #[serde(borrow)]
-    global: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Types<'a> {
-    #[serde(borrow)]
-    detailed: Cow<'a, str>,
-    #[serde(borrow)]
-    semantic: Cow<'a, str>,
-    #[serde(borrow)]
-    structural: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Step<'a> {
-    #[serde(borrow)]
-    operation: Cow<'a, str>,
-    #[serde(borrow)]
-    argument: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Prediction<'a> {
-    #[serde(borrow)]
-    question_id: Id<'a>,
-    #[serde(borrow, default)]
-    prediction: Text<'a>,
-}
-
-#[derive(Deserialize)]
-struct Choices<'a> {
-    #[serde(borrow)]
-    valid: Vec<Cow<'a, str>>,
-    #[serde(borrow)]
-    plausible: Vec<Cow<'a, str>>,
-}
-
 /// Scores predictions against the official questions and, for validity and plausibility, choices.
+///
+/// Questions and choices are read one by one: what is kept of them are the ids.
 pub fn score_files(
-    questions: &TextFile,
+    questions: &Path,
     predictions: &TextFile,
-    choices: Option<&TextFile>,
+    choices: Option<&Path>,
 ) -> Result<GqaScores, Error> {
-    let asked: Pairs<Id<'_>, Question<'_>> = questions.parse("GQA questions (a map of id to question)")?;
-    let by_id: FxHashMap<&Id<'_>, &Question<'_>> =
-        asked.0.iter().map(|(id, question)| (id, question)).collect();
-    let choices: Option<(&TextFile, FxHashMap<Id<'_>, Choices<'_>>)> = match choices {
-        Some(file) => Some((file, file.parse("GQA choices (a map of id to {valid, plausible})")?)),
-        None => None,
-    };
     let mut counts = GqaCounts::default();
-    let mut predicted: FxHashMap<Id<'_>, Option<Cow<'_, str>>> = FxHashMap::default();
-    for entry in predictions.list::<Prediction<'_>>("a list of {questionId, prediction}")? {
-        let id = entry.question_id;
-        let answer = match entry.prediction {
-            // The evaluator compares them, in vain.
-            Text::Other("a number" | "a truth value" | "null") => None,
-            text => Some(text.of(predictions, &id, "prediction")?),
-        };
-        counts.predictions_not_text += usize::from(answer.is_none());
-        counts.surplus_predictions += usize::from(!by_id.contains_key(&id));
-        counts.doubled_predictions += usize::from(predicted.insert(id, answer).is_some());
-    }
-
+    let mut answers = Answers::read(predictions, &mut counts)?;
     let mut tally = Tally::default();
-    for (id, question) in asked.0.iter().filter(|(_, question)| question.is_balanced) {
-        let missing = |file: &TextFile, hint| {
-            Err(Error::MissingId { path: file.path().to_owned(), id: id.to_string(), hint })
+    let mut entailed = Entailed::default();
+    // Where the answers to balanced questions stand, in the questions' order.
+    let mut balanced: Vec<usize> = Vec::new();
+    let mut unanswered: FxHashSet<Id<'static>> = FxHashSet::default();
+    ObjectFile::open(questions)?.each_member(QUESTIONS, |key, value| {
+        let question: Question<'_> = value.read()?;
+        let id = Id::from(&*key);
+        let Some(&position) = answers.position.get(&id) else {
+            if question.is_balanced {
+                return Err(missing(predictions.path(), &id, "every balanced question needs a prediction"));
+            }
+            unanswered.insert(key.into_owned().into());
+            return Ok(());
         };
-        let Some(answer) = predicted.get(id) else {
-            return missing(predictions, "every balanced question needs a prediction");
-        };
-        counts.questions += 1;
-        tally.add(question, answer.as_deref());
-        if let Some((file, choices)) = &choices {
-            let Some(choices) = choices.get(id) else {
-                return missing(file, "every balanced question needs its valid and plausible answers");
-            };
-            tally.valid.add(share(question.within(answer.as_deref(), &choices.valid)));
-            tally.plausible.add(share(question.within(answer.as_deref(), &choices.plausible)));
-        }
-        let mut others = question.entailed.iter().filter(|other| *other != id).peekable();
-        if answer.as_ref() != Some(&question.answer) || others.peek().is_none() {
-            continue;
-        }
-        let mut entailed = Mean::default();
-        for other in others {
-            match (by_id.get(other), predicted.get(other)) {
-                (None, _) => counts.entailed_without_question += 1,
-                (_, None) => counts.entailed_without_prediction += 1,
-                (Some(other), Some(answer)) => entailed.add(share(answer.as_ref() == Some(&other.answer))),
+        let answer = &mut answers.list[position];
+        let right = answer.text.as_ref() == Some(&question.answer);
+        answer.right = Some(right);
+        if question.is_balanced {
+            answer.in_common = Some(question.types.detailed.contains("Common"));
+            balanced.push(position);
+            tally.add(&question, answer.text.as_deref());
+            if right {
+                entailed.add(question.entailed, &id, &answers.position);
             }
         }
-        tally.consistent.add(entailed.get());
+        Ok(())
+    })?;
+    if balanced.is_empty() {
+        let problem = "holds no balanced questions".to_owned();
+        return Err(Error::Content { path: questions.to_owned(), problem });
     }
-    if counts.questions == 0 {
-        return Err(questions.content("holds no balanced questions"));
+    counts.questions = balanced.len();
+    let surplus = answers.list.iter().filter(|answer| answer.right.is_none());
+    counts.surplus_predictions = surplus.map(|answer| answer.entries).sum();
+    if let Some(choices) = choices {
+        tally.choose(choices, &mut answers, &balanced)?;
     }
+    tally.consistent = entailed.mean(&answers, &unanswered, &mut counts);
     Ok(tally.scores(choices.is_some(), counts))
 }
 
+const QUESTIONS: &str = "GQA questions (a map of id to question)";
+
+fn missing(path: &Path, id: &Id<'_>, hint: &'static str) -> Error {
+    Error::MissingId { path: path.to_owned(), id: id.to_string(), hint }
+}
+
 #[derive(Default)]
-struct Tally<'a> {
+struct Tally {
     all: Mean,
     binary: Mean,
     open: Mean,
     consistent: Mean,
     valid: Mean,
     plausible: Mean,
-    structural: Table<&'a str>,
-    semantic: Table<&'a str>,
+    structural: Table<String>,
+    semantic: Table<String>,
     length: Table<usize>,
     steps: Table<usize>,
     /// By global group: how often an answer is the true one, and how often it is predicted.
-    groups: BTreeMap<&'a str, BTreeMap<&'a str, (f64, f64)>>,
+    groups: BTreeMap<String, BTreeMap<String, (f64, f64)>>,
 }
 
-impl<'a> Tally<'a> {
-    fn add(&mut self, question: &'a Question<'_>, answer: Option<&'a str>) {
+impl Tally {
+    fn add(&mut self, question: &Question<'_>, answer: Option<&str>) {
         let right = share(answer == Some(&question.answer));
         self.all.add(right);
         if question.types.structural == "query" { &mut self.open } else { &mut self.binary }.add(right);
-        self.structural.add(&question.types.structural, right);
-        self.semantic.add(&question.types.semantic, right);
-        self.length.add(question.words(), right);
-        self.steps.add(question.steps, right);
+        self.structural.add(&*question.types.structural, right);
+        self.semantic.add(&*question.types.semantic, right);
+        self.length.add(&question.words(), right);
+        self.steps.add(&question.steps, right);
         if let Some(group) = &question.groups.global {
-            let answers = self.groups.entry(group).or_default();
-            answers.entry(&question.answer).or_default().0 += 1.0;
+            let answers = of_name(&mut self.groups, group);
+            of_name(answers, &question.answer).0 += 1.0;
             if let Some(answer) = answer {
-                answers.entry(answer).or_default().1 += 1.0;
+                of_name(answers, answer).1 += 1.0;
             }
         }
+    }
+
+    /// Validity and plausibility of the answers to balanced questions.
+    fn choose(&mut self, choices: &Path, answers: &mut Answers<'_>, balanced: &[usize]) -> Result<(), Error> {
+        const EXPECTED: &str = "GQA choices (a map of id to {valid, plausible})";
+        ObjectFile::open(choices)?.each_member(EXPECTED, |key, value| {
+            let among: Choices<'_> = value.read()?;
+            let position = answers.position.get(&Id::from(&*key));
+            if let Some(answer) = position.map(|&position| &mut answers.list[position])
+                && let Some(in_common) = answer.in_common
+            {
+                let within = |group: &[Cow<'_, str>]| answer.is_within(in_common, group);
+                answer.choice = Some((within(&among.valid), within(&among.plausible)));
+            }
+            Ok(())
+        })?;
+        for &position in balanced {
+            let answer = &answers.list[position];
+            let Some((valid, plausible)) = answer.choice else {
+                let hint = "every balanced question needs its valid and plausible answers";
+                return Err(missing(choices, &answer.id, hint));
+            };
+            self.valid.add(share(valid));
+            self.plausible.add(share(plausible));
+        }
+        Ok(())
     }
 
     fn scores(&self, with_choices: bool, counts: GqaCounts) -> GqaScores {
@@ -261,50 +224,12 @@ impl<'a> Tally<'a> {
     }
 }
 
-impl Question<'_> {
-    fn words(&self) -> usize {
-        self.question.split(is_space).filter(|word| !word.is_empty()).count()
+/// The entry of a name, made where it is not there.
+fn of_name<'m, V: Default>(map: &'m mut BTreeMap<String, V>, name: &str) -> &'m mut V {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), V::default());
     }
-
-    /// Whether an answer is among these. Questions about what two things have in common are answered with
-    /// a property's name.
-    fn within(&self, answer: Option<&str>, group: &[Cow<'_, str>]) -> bool {
-        const COMMON: [&str; 3] = ["color", "material", "shape"];
-        answer.is_some_and(|answer| {
-            if self.types.detailed.contains("Common") {
-                COMMON.contains(&answer)
-            } else {
-                group.iter().any(|member| member == answer)
-            }
-        })
-    }
-}
-
-impl Step<'_> {
-    /// Whether the step is reasoning: the last step of a program only reads the answer off.
-    fn counts(&self) -> bool {
-        let step = format!("{}: {}", self.operation, self.argument);
-        !["exist", "query: name", "choose name"].iter().any(|end| step.contains(end))
-    }
-}
-
-/// Counts the reasoning steps of a program without keeping it.
-fn count_steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    struct StepsVisitor;
-    impl<'de> Visitor<'de> for StepsVisitor {
-        type Value = usize;
-        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            formatter.write_str("a list of steps")
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut steps: A) -> Result<usize, A::Error> {
-            let mut count = 0;
-            while let Some(step) = steps.next_element::<Step<'de>>()? {
-                count += usize::from(step.counts());
-            }
-            Ok(count)
-        }
-    }
-    deserializer.deserialize_seq(StepsVisitor)
+    map.get_mut(name).expect("it was put there")
 }
 
 fn share(right: bool) -> f64 {

@@ -1,6 +1,6 @@
 //! Means by name.
 
-use std::hash::Hash;
+use std::{borrow::Borrow, hash::Hash};
 
 use rustc_hash::FxHashMap;
 use serde::{Serialize, Serializer};
@@ -42,20 +42,27 @@ impl<K> Default for Table<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash + Ord + ToString> Table<K> {
-    pub(crate) fn add(&mut self, name: K, value: f64) {
-        let next = self.rows.len();
-        let position = *self.position.entry(name).or_insert(next);
-        if position == next {
-            self.rows.push((name, Mean::default()));
-        }
+impl<K: Clone + Eq + Hash + Ord + ToString> Table<K> {
+    pub(crate) fn add<Q>(&mut self, name: &Q, value: f64)
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        let position = match self.position.get(name) {
+            Some(&position) => position,
+            None => {
+                self.position.insert(name.to_owned(), self.rows.len());
+                self.rows.push((name.to_owned(), Mean::default()));
+                self.rows.len() - 1
+            }
+        };
         self.rows[position].1.add(value);
     }
 
     /// The means times 100, by name in order.
     pub(crate) fn percents(&self) -> Vec<(String, f64)> {
-        let mut rows = self.rows.clone();
-        rows.sort_unstable_by_key(|(name, _)| *name);
+        let mut rows: Vec<&(K, Mean)> = self.rows.iter().collect();
+        rows.sort_unstable_by_key(|(name, _)| name);
         rows.into_iter().map(|(name, mean)| (name.to_string(), mean.percent())).collect()
     }
 }
@@ -74,7 +81,7 @@ mod tests {
 
     #[test]
     fn rows_in_order() {
-        let mut table = Table::default();
+        let mut table = Table::<String>::default();
         for (name, value) in [("b", 1.0), ("a", 0.5), ("b", 0.0)] {
             table.add(name, value);
         }

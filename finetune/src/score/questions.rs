@@ -40,9 +40,8 @@ pub struct Gqa {
 impl Gqa {
     /// The official scores and tables, times 100; what cannot be computed is null.
     pub fn run(&self, form: Form) -> Result<String, Error> {
-        let (questions, predictions) = TextFile::read_both(&self.questions, &self.predictions)?;
-        let choices = self.choices.as_deref().map(TextFile::read).transpose()?;
-        Ok(form.write(&gqa::score_files(&questions, &predictions, choices.as_ref())?))
+        let predictions = TextFile::read(&self.predictions)?;
+        Ok(form.write(&gqa::score_files(&self.questions, &predictions, self.choices.as_deref())?))
     }
 }
 

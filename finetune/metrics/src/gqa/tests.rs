@@ -24,11 +24,15 @@ fn run(
     predictions: serde_json::Value,
     choices: Option<serde_json::Value>,
 ) -> Result<GqaScores, Error> {
-    let file = |name: &str, value: serde_json::Value| {
-        TextFile::from_bytes(name.as_ref(), value.to_string().into_bytes()).expect("JSON is UTF-8")
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, value: serde_json::Value| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, value.to_string()).expect("writing it");
+        path
     };
-    let choices = choices.map(|choices| file("c.json", choices));
-    score_files(&file("q.json", questions), &file("p.json", predictions), choices.as_ref())
+    let given = TextFile::from_bytes("p.json".as_ref(), predictions.to_string().into_bytes());
+    let choices = choices.map(|choices| write("c.json", choices));
+    score_files(&write("q.json", questions), &given.expect("JSON is UTF-8"), choices.as_deref())
 }
 
 fn predictions(pairs: &[(&str, &str)]) -> serde_json::Value {

@@ -8,7 +8,7 @@ use serde::{
     de::{Deserializer, IgnoredAny},
 };
 
-use super::{Id, Object, Pairs, Text, TextFile};
+use super::{Cursor, Id, Object, Pairs, Plain, Text, TextFile, once};
 use crate::Error;
 
 /// The reference captions: images ascending by id where all ids are numbers, else in the file's order.
@@ -44,6 +44,9 @@ pub struct Candidates<'a> {
 
 const REFERENCES: &str = "COCO captions ({images, annotations}), a list of {image_id, refs}, a list of {image_id, caption}, or a map of id to captions";
 const CANDIDATES: &str = "a list of {image_id, caption}";
+
+/// How many references most images have.
+const USUAL_REFERENCES: usize = 5;
 
 impl<'a> References<'a> {
     /// Reads reference captions: COCO's layout (NoCaps too), a list of `{image_id, refs}`, a flat list of
@@ -88,7 +91,7 @@ impl<'a> Candidates<'a> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 struct Candidate<'a> {
     #[serde(borrow)]
     image_id: Id<'a>,
@@ -96,7 +99,13 @@ struct Candidate<'a> {
     caption: Text<'a>,
 }
 
-#[derive(Deserialize)]
+impl<'a> Plain<'a> for Candidate<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        id_and_caption(cursor).map(|(image_id, caption)| Self { image_id, caption })
+    }
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
 struct Entry<'a> {
     #[serde(borrow)]
     image_id: Id<'a>,
@@ -106,7 +115,30 @@ struct Entry<'a> {
     caption: Text<'a>,
 }
 
-#[derive(Deserialize)]
+impl<'a> Plain<'a> for Entry<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let (mut image_id, mut refs, mut caption) = (None, None, None);
+        cursor.object(|cursor| {
+            if cursor.key("image_id\":") {
+                once(&mut image_id, Id::plain(cursor)?)
+            } else if cursor.key("refs\":") {
+                let mut captions = Vec::with_capacity(USUAL_REFERENCES);
+                cursor.list(|cursor| {
+                    captions.push(Text::plain(cursor)?);
+                    Some(())
+                })?;
+                once(&mut refs, captions)
+            } else if cursor.key("caption\":") {
+                once(&mut caption, Text::plain(cursor)?)
+            } else {
+                cursor.pass_member()
+            }
+        })?;
+        Some(Self { image_id: image_id?, refs, caption: caption.unwrap_or_default() })
+    }
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
 struct Annotation<'a> {
     #[serde(borrow)]
     image_id: Id<'a>,
@@ -114,12 +146,48 @@ struct Annotation<'a> {
     caption: Text<'a>,
 }
 
-#[derive(Deserialize)]
+impl<'a> Plain<'a> for Annotation<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        id_and_caption(cursor).map(|(image_id, caption)| Self { image_id, caption })
+    }
+}
+
+fn id_and_caption<'a>(cursor: &mut Cursor<'a>) -> Option<(Id<'a>, Text<'a>)> {
+    let (mut image_id, mut caption) = (None, None);
+    cursor.object(|cursor| {
+        if cursor.key("image_id\":") {
+            once(&mut image_id, Id::plain(cursor)?)
+        } else if cursor.key("caption\":") {
+            once(&mut caption, Text::plain(cursor)?)
+        } else {
+            cursor.pass_member()
+        }
+    })?;
+    Some((image_id?, caption.unwrap_or_default()))
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
 struct Image<'a> {
     #[serde(borrow)]
     id: Id<'a>,
     #[serde(borrow, default)]
     domain: Text<'a>,
+}
+
+impl<'a> Plain<'a> for Image<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let (mut id, mut domain) = (None, None);
+        cursor.object(|cursor| {
+            if cursor.key("id\":") {
+                once(&mut id, Id::plain(cursor)?)
+            } else if cursor.key("domain\":") {
+                once(&mut domain, Text::plain(cursor)?)
+            } else {
+                cursor.pass_member()
+            }
+        })?;
+        Some(Self { id: id?, domain: domain.unwrap_or_default() })
+    }
 }
 
 /// The captions under an id: a list, or one text.
@@ -231,7 +299,10 @@ fn doubled(file: &TextFile, id: &Id<'_>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::layouts::second_opinion::{damaged, is_plain};
 
     fn file(text: &str) -> TextFile {
         TextFile::from_bytes("F.json".as_ref(), text.as_bytes().to_vec()).expect("UTF-8")
@@ -243,6 +314,38 @@ mod tests {
         let read = References::read(&file)?;
         let images = read.images.iter().map(|image| (image.id.to_string(), image.captions.join("+")));
         Ok((images.collect(), read.unlisted_captions))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn serde_has_the_last_word(text in damaged(&[
+            r#"{"image_id": 41, "id": -7, "caption": "A dog.", "more": [{"a": null}, 3]}"#,
+            r#"{"image_id":"41.png","refs":["a","é"],"test":"x"}"#,
+            r#"{"id": "7", "domain": "in-domain", "license": true, "info": {"a": []}}"#,
+        ])) {
+            is_plain::<Candidate<'_>>(&text);
+            is_plain::<Entry<'_>>(&text);
+            is_plain::<Annotation<'_>>(&text);
+            is_plain::<Image<'_>>(&text);
+        }
+    }
+
+    #[test]
+    fn usual_entries_do_not_need_serde() {
+        assert!(is_plain::<Candidate<'_>>(r#"{"caption": "A dog.", "image_id": 41}"#));
+        assert!(is_plain::<Annotation<'_>>(r#"{"image_id":"a.png","id":3,"caption":"Café!"}"#));
+        assert!(is_plain::<Entry<'_>>(r#"{ "image_id": 41 , "refs": [ "a" , "b" ], "test": "c" }"#));
+        assert!(is_plain::<Image<'_>>(r#"{"license":3,"id":41,"domain":"near-domain"}"#));
+        for text in [
+            r#"{"caption": "A \"dog\"", "image_id": 41}"#,
+            r#"{"caption": "A dog.", "image_id": 41, "caption": "A cat."}"#,
+            r#"{"caption": "A dog."}"#,
+            r#"{"caption": "A dog.", "image_id": 4.5}"#,
+        ] {
+            assert!(!is_plain::<Candidate<'_>>(text), "{text}");
+        }
     }
 
     #[test]

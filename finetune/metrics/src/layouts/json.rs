@@ -4,10 +4,15 @@
 //! entry really begins there is known when the part before ends exactly there; otherwise reading goes on
 //! from where that part ended. So the result, and the error, is that of one reading from front to back.
 
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
+
 use rayon::prelude::*;
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::TextFile;
+use super::{
+    TextFile,
+    plain::{Cursor, Plain},
+};
 use crate::Error;
 
 /// Where reading stopped, and why.
@@ -15,18 +20,40 @@ use crate::Error;
 pub(crate) struct Fault {
     at: usize,
     problem: String,
+    /// Whether more text could mend it.
+    too_short: bool,
 }
 
 impl Fault {
+    fn new(text: &str, at: usize, problem: impl Into<String>) -> Self {
+        Self { at, problem: problem.into(), too_short: at >= text.len() }
+    }
+
+    /// Whether the text ended where more was expected.
+    pub(super) fn is_too_short(&self) -> bool {
+        self.too_short
+    }
+
     pub(crate) fn into_error(self, file: &TextFile, expected: &'static str) -> Error {
-        let before = &file.text.as_bytes()[..self.at.min(file.text.len())];
-        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        self.located(&file.path, &file.text, (0, 0), expected)
+    }
+
+    /// The error in a file of which `text` is a part, behind so many lines and so many bytes of a line.
+    pub(super) fn located(
+        self,
+        path: &Path,
+        text: &str,
+        (lines, columns): (usize, usize),
+        expected: &'static str,
+    ) -> Error {
+        let before = &text.as_bytes()[..self.at.min(text.len())];
+        let newline = before.iter().rposition(|&byte| byte == b'\n');
         Error::Layout {
-            path: file.path.clone(),
+            path: path.to_owned(),
             expected,
             problem: self.problem,
-            line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
-            column: 1 + before.len() - line_start,
+            line: 1 + lines + before.iter().filter(|&&byte| byte == b'\n').count(),
+            column: 1 + newline.map_or(columns + before.len(), |newline| before.len() - newline - 1),
         }
     }
 }
@@ -38,7 +65,7 @@ pub(super) fn whole<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
 }
 
 /// A whole text as one list.
-pub(super) fn whole_list<'a, T: Deserialize<'a> + Send>(text: &'a str) -> Result<Vec<T>, Fault> {
+pub(super) fn whole_list<'a, T: Plain<'a> + Send>(text: &'a str) -> Result<Vec<T>, Fault> {
     let (entries, end) = list(text, skip_space(text, 0), |entry: T| entry)?;
     at_end(text, end).map(|()| entries)
 }
@@ -66,32 +93,66 @@ impl<'a> Object<'a> {
         mut found: impl FnMut(&str, Member<'a, '_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let text = self.text;
-        let mut at = skip_space(text, 0);
-        if byte(text, at) != Some(b'{') {
-            // Let the parser say what stands there instead.
-            return value::<std::collections::BTreeMap<String, IgnoredAny>>(text, at).map(drop);
-        }
-        at = skip_space(text, at + 1);
-        if byte(text, at) == Some(b'}') {
-            return at_end(text, at + 1);
-        }
+        let (mut at, mut first) = (0, true);
         loop {
-            let (key, end) = value::<std::borrow::Cow<'_, str>>(text, at)?;
-            at = skip_space(text, end);
-            at = skip_space(text, expect(text, at, b':')?);
+            let (key, start) = match next_key(text, at, first)? {
+                Next::Key { key, start } => (key, start),
+                Next::End { end } => return at_end(text, end),
+            };
+            first = false;
             let mut end = None;
-            found(&key, Member { text, start: at, end: &mut end })?;
+            found(&key, Member { text, start, end: &mut end })?;
             at = match end {
                 Some(end) => end,
-                None => value::<IgnoredAny>(text, at)?.1,
+                None => passed_over(text, start)?,
             };
-            at = skip_space(text, at);
-            if byte(text, at) == Some(b'}') {
-                return at_end(text, at + 1);
-            }
-            at = skip_space(text, expect(text, at, b',')?);
         }
     }
+}
+
+/// What an object goes on with.
+enum Next<'a> {
+    /// A key, whose value begins at `start`.
+    Key { key: Cow<'a, str>, start: usize },
+    /// Its end; `end` is the byte behind.
+    End { end: usize },
+}
+
+/// Where an object goes on that begins at `at`, or whose last value ended there.
+fn next_key(text: &str, at: usize, first: bool) -> Result<Next<'_>, Fault> {
+    let mut at = skip_space(text, at);
+    if first {
+        if byte(text, at) != Some(b'{') {
+            // Let the parser say what stands there instead.
+            value::<BTreeMap<String, IgnoredAny>>(text, at)?;
+        }
+        at = skip_space(text, expect(text, at, b'{')?);
+    }
+    if byte(text, at) == Some(b'}') {
+        return Ok(Next::End { end: at + 1 });
+    }
+    if !first {
+        at = skip_space(text, expect(text, at, b',')?);
+    }
+    let (key, end) = value::<Cow<'_, str>>(text, at)?;
+    let colon = skip_space(text, end);
+    Ok(Next::Key { key, start: skip_space(text, expect(text, colon, b':')?) })
+}
+
+/// A member of an object, or its end.
+pub(super) enum Step<'a> {
+    /// The key, and where the value begins and ends.
+    Member { key: Cow<'a, str>, start: usize, end: usize },
+    /// The byte behind the object.
+    End { end: usize },
+}
+
+/// The member behind `at`. The `first` one is looked for behind the object's brace.
+pub(super) fn step(text: &str, at: usize, first: bool) -> Result<Step<'_>, Fault> {
+    Ok(match next_key(text, at, first)? {
+        Next::Key { key, start } => Step::Member { key, start, end: passed_over(text, start)? },
+        Next::End { end } => Step::End { end },
+    })
 }
 
 impl<'a> Member<'a, '_> {
@@ -103,15 +164,12 @@ impl<'a> Member<'a, '_> {
     }
 
     /// Reads a list, in parallel.
-    pub(crate) fn list<T: Deserialize<'a> + Send>(self) -> Result<Vec<T>, Fault> {
+    pub(crate) fn list<T: Plain<'a> + Send>(self) -> Result<Vec<T>, Fault> {
         self.map(|entry: T| entry)
     }
 
     /// Reads a list, in parallel, and keeps what `keep` makes of its entries. It may see an entry twice.
-    pub(crate) fn map<T: Deserialize<'a>, R: Send>(
-        self,
-        keep: impl Fn(T) -> R + Sync,
-    ) -> Result<Vec<R>, Fault> {
+    pub(crate) fn map<T: Plain<'a>, R: Send>(self, keep: impl Fn(T) -> R + Sync) -> Result<Vec<R>, Fault> {
         let (entries, end) = list(self.text, self.start, keep)?;
         *self.end = Some(end);
         Ok(entries)
@@ -124,7 +182,7 @@ const LONGEST_PART: usize = 1 << 18;
 const SHORTEST_PART: usize = 1 << 14;
 
 /// What `keep` makes of the entries of the list at `start`, and where the list ends.
-fn list<'a, T: Deserialize<'a>, R: Send>(
+fn list<'a, T: Plain<'a>, R: Send>(
     text: &'a str,
     start: usize,
     keep: impl Fn(T) -> R + Sync,
@@ -178,7 +236,7 @@ struct Part<R> {
 
 impl<R> Part<R> {
     /// Reads from the entry at `start` on, up to the first entry at or behind `stop`, or the list's end.
-    fn read<'a, T: Deserialize<'a>>(
+    fn read<'a, T: Plain<'a>>(
         text: &'a str,
         start: usize,
         stop: usize,
@@ -186,7 +244,7 @@ impl<R> Part<R> {
     ) -> Result<Self, Fault> {
         let mut part = Self { start, entries: Vec::new(), end: start, closed: false };
         loop {
-            let (entry, end) = value(text, part.end)?;
+            let (entry, end) = entry(text, part.end)?;
             part.entries.push(keep(entry));
             part.end = skip_space(text, end);
             if byte(text, part.end) == Some(b']') {
@@ -204,17 +262,35 @@ impl<R> Part<R> {
 }
 
 /// Where an entry seems to begin: an object behind a comma that can be read as an entry.
-fn likely_entry<'a, T: Deserialize<'a>>(text: &'a str, from: usize, to: usize) -> Result<usize, Fault> {
+fn likely_entry<'a, T: Plain<'a>>(text: &'a str, from: usize, to: usize) -> Result<usize, Fault> {
     let bytes = text.as_bytes();
     let braces = (from..to).filter(|&at| bytes[at] == b'{');
     braces
         .filter(|&at| bytes[..at].iter().rfind(|byte| !byte.is_ascii_whitespace()) == Some(&b','))
-        .find(|&at| value::<T>(text, at).is_ok())
-        .ok_or(Fault { at: from, problem: "no entry begins here".to_owned() })
+        .find(|&at| entry::<T>(text, at).is_ok())
+        .ok_or_else(|| Fault::new(text, from, "no entry begins here"))
+}
+
+/// The entry at `at`, and where it ends.
+fn entry<'a, T: Plain<'a>>(text: &'a str, at: usize) -> Result<(T, usize), Fault> {
+    let mut cursor = Cursor::new(text, at);
+    match T::plain(&mut cursor) {
+        Some(entry) => Ok((entry, cursor.at())),
+        None => value(text, at),
+    }
+}
+
+/// Where any value at `at` ends.
+fn passed_over(text: &str, at: usize) -> Result<usize, Fault> {
+    let mut cursor = Cursor::new(text, at);
+    match cursor.pass() {
+        Some(()) => Ok(cursor.at()),
+        None => value::<IgnoredAny>(text, at).map(|(_, end)| end),
+    }
 }
 
 /// The value at `at`, and where it ends.
-fn value<'a, T: Deserialize<'a>>(text: &'a str, at: usize) -> Result<(T, usize), Fault> {
+pub(super) fn value<'a, T: Deserialize<'a>>(text: &'a str, at: usize) -> Result<(T, usize), Fault> {
     let rest = text.get(at..).unwrap_or_default();
     let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<T>();
     match stream.next() {
@@ -227,16 +303,17 @@ fn value<'a, T: Deserialize<'a>>(text: &'a str, at: usize) -> Result<(T, usize),
             Err(Fault {
                 at: at + line_start + error.column().saturating_sub(1),
                 problem: message.strip_suffix(&place).unwrap_or(&message).to_owned(),
+                too_short: error.is_eof(),
             })
         }
-        None => Err(Fault { at: text.len(), problem: "the file ends here".to_owned() }),
+        None => Err(Fault::new(text, text.len(), "the file ends here")),
     }
 }
 
-fn at_end(text: &str, at: usize) -> Result<(), Fault> {
+pub(super) fn at_end(text: &str, at: usize) -> Result<(), Fault> {
     let at = skip_space(text, at);
     if at < text.len() {
-        return Err(Fault { at, problem: "the file should end here".to_owned() });
+        return Err(Fault::new(text, at, "the file should end here"));
     }
     Ok(())
 }
@@ -246,7 +323,7 @@ fn expect(text: &str, at: usize, wanted: u8) -> Result<usize, Fault> {
     if byte(text, at) == Some(wanted) {
         return Ok(at + 1);
     }
-    Err(Fault { at, problem: format!("expected `{}`", char::from(wanted)) })
+    Err(Fault::new(text, at, format!("expected `{}`", char::from(wanted))))
 }
 
 fn byte(text: &str, at: usize) -> Option<u8> {
@@ -265,6 +342,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::layouts::once;
 
     #[derive(Debug, PartialEq, Deserialize, serde::Serialize)]
     struct Entry {
@@ -276,6 +354,39 @@ mod tests {
     #[derive(Debug, PartialEq, Deserialize, serde::Serialize)]
     struct Inner {
         id: u32,
+    }
+
+    impl<'a> Plain<'a> for Inner {
+        fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+            let mut id = None;
+            cursor.object(|cursor| {
+                if cursor.key("id\":") { once(&mut id, u32::plain(cursor)?) } else { cursor.pass_member() }
+            })?;
+            id.map(|id| Self { id })
+        }
+    }
+
+    impl<'a> Plain<'a> for Entry {
+        fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+            let (mut id, mut text, mut inner) = (None, None, None);
+            cursor.object(|cursor| {
+                if cursor.key("id\":") {
+                    once(&mut id, u32::plain(cursor)?)
+                } else if cursor.key("text\":") {
+                    once(&mut text, cursor.string()?.to_owned())
+                } else if cursor.key("inner\":") {
+                    let mut all = Vec::new();
+                    cursor.list(|cursor| {
+                        all.push(Inner::plain(cursor)?);
+                        Some(())
+                    })?;
+                    once(&mut inner, all)
+                } else {
+                    cursor.pass_member()
+                }
+            })?;
+            Some(Self { id: id?, text: text?, inner: inner? })
+        }
     }
 
     fn entries(texts: &[String]) -> Vec<Entry> {

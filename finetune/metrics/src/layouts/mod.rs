@@ -2,18 +2,24 @@
 
 mod captions;
 mod json;
+mod plain;
+mod stream;
 mod values;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+#[cfg(test)]
+pub(crate) use self::plain::second_opinion;
 pub use self::{
     captions::{Candidates, ReferenceImage, References},
     values::Id,
 };
 pub(crate) use self::{
     json::Object,
+    plain::{Cursor, Plain, once},
+    stream::ObjectFile,
     values::{Pairs, Text},
 };
 use crate::Error;
@@ -39,13 +45,8 @@ impl TextFile {
 
     /// The same of bytes that were read from `path`.
     pub(crate) fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
-        let mut text = String::from_utf8(bytes).map_err(|error| Error::Content {
-            path: path.to_owned(),
-            problem: format!(
-                "byte {} is not UTF-8; save the file in that encoding",
-                error.utf8_error().valid_up_to()
-            ),
-        })?;
+        let mut text =
+            String::from_utf8(bytes).map_err(|error| not_utf8(path, error.utf8_error().valid_up_to()))?;
         if text.starts_with(BYTE_ORDER_MARK) {
             text.drain(..BYTE_ORDER_MARK.len_utf8());
         }
@@ -67,16 +68,13 @@ impl TextFile {
     }
 
     /// The file as a JSON list, read in parallel.
-    pub(crate) fn list<'a, T: Deserialize<'a> + Send>(
-        &'a self,
-        expected: &'static str,
-    ) -> Result<Vec<T>, Error> {
+    pub(crate) fn list<'a, T: Plain<'a> + Send>(&'a self, expected: &'static str) -> Result<Vec<T>, Error> {
         json::whole_list(&self.text).map_err(|fault| fault.into_error(self, expected))
     }
 
     /// What `keep` makes of the list's entries under `key` of a JSON object, in parallel. The rest of the
     /// object is passed over.
-    pub(crate) fn map_under<'a, T: Deserialize<'a>, R: Send>(
+    pub(crate) fn map_under<'a, T: Plain<'a>, R: Send>(
         &'a self,
         key: &str,
         expected: &'static str,
@@ -106,6 +104,11 @@ const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn not_utf8(path: &Path, byte: usize) -> Error {
+    let problem = format!("byte {byte} is not UTF-8; save the file in that encoding");
+    Error::Content { path: path.to_owned(), problem }
 }
 
 /// The first byte that is neither white space nor part of a byte order mark.

@@ -7,7 +7,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::TextFile;
+use super::{Cursor, Plain, TextFile};
 use crate::Error;
 
 /// The id of an image or a question: a number, or a text. A number written as text is the number.
@@ -28,6 +28,14 @@ impl<'a> Id<'a> {
         match text.parse() {
             Ok(number) if plain => Self::Number(number),
             _ => Self::Text(text),
+        }
+    }
+
+    /// The id, without the text it was read from.
+    pub(crate) fn into_owned(self) -> Id<'static> {
+        match self {
+            Self::Number(number) => Id::Number(number),
+            Self::Text(text) => Id::Text(text.into_owned().into()),
         }
     }
 }
@@ -99,6 +107,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
     }
 }
 
+impl<'a> Plain<'a> for Id<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        match cursor.peek()? {
+            b'"' => cursor.string().map(Self::from),
+            _ => cursor.integer().map(Self::Number),
+        }
+    }
+}
+
 /// What stands where a caption or an answer should: read first, so that the error can name the id.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) enum Text<'a> {
@@ -117,9 +134,12 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// An error that names the id, if this is no text.
-    pub(crate) fn check(&self, file: &TextFile, id: &Id<'_>, field: &'static str) -> Result<(), Error> {
-        self.as_option().map(drop).ok_or_else(|| self.missed(file, id, field))
+    /// The text, or an error that names the id.
+    pub(crate) fn get(&self, file: &TextFile, id: &Id<'_>, field: &'static str) -> Result<&str, Error> {
+        match self {
+            Self::Some(text) => Ok(text),
+            other => Err(other.missed(file, id, field)),
+        }
     }
 
     fn missed(&self, file: &TextFile, id: &Id<'_>, field: &'static str) -> Error {
@@ -129,14 +149,6 @@ impl<'a> Text<'a> {
             Self::Absent => "missing",
         };
         Error::NotText { path: file.path.clone(), id: id.to_string(), field, found }
-    }
-
-    /// The text, if it is one.
-    pub(crate) fn as_option(&self) -> Option<&str> {
-        match self {
-            Self::Some(text) => Some(text),
-            Self::Other(_) | Self::Absent => None,
-        }
     }
 
     /// The text, if it is one.
@@ -187,6 +199,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
         }
         deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+impl<'a> Plain<'a> for Text<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        cursor.string().map(|text| Self::Some(text.into()))
     }
 }
 

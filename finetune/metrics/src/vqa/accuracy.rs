@@ -102,8 +102,8 @@ impl<'a> VqaScores<'a> {
         let mut by_question_type = Table::<&str>::default();
         for question in &questions {
             overall.add(question.accuracy);
-            by_answer_type.add(&question.answer_type, question.accuracy);
-            by_question_type.add(&question.question_type, question.accuracy);
+            by_answer_type.add(&&*question.answer_type, question.accuracy);
+            by_question_type.add(&&*question.question_type, question.accuracy);
         }
         Self {
             overall: overall.percent(),
@@ -119,20 +119,16 @@ impl<'a> VqaScores<'a> {
 }
 
 fn of_annotation(annotators: &[Answer<'_>], answer: &str) -> f64 {
-    accuracy(annotators.iter().map(|annotator| &*annotator.answer), answer, |one, other| {
+    let texts = annotators.iter().map(|annotator| tidy(&annotator.answer)).collect();
+    accuracy(texts, answer, |one, other| {
         annotators[one].id == annotators[other].id
             && annotators[one].confidence == annotators[other].confidence
     })
 }
 
-/// The accuracy of one answer, from 0 to 1, by the annotators' texts. `same` tells whether the records of two
-/// annotators are equal in all but the text.
-pub(super) fn accuracy<'t>(
-    texts: impl Iterator<Item = &'t str>,
-    answer: &str,
-    same: impl Fn(usize, usize) -> bool,
-) -> f64 {
-    let texts: Vec<Cow<'_, str>> = texts.map(tidy).collect();
+/// The accuracy of one answer, from 0 to 1, by the annotators' tidy texts. `same` tells whether the records of
+/// two annotators are equal in all but the text.
+pub(super) fn accuracy(texts: Vec<Cow<'_, str>>, answer: &str, same: impl Fn(usize, usize) -> bool) -> f64 {
     let matching = matching(&texts, &tidy(answer));
     let all = matching.iter().filter(|matches| **matches).count();
     let total: f64 = (0..texts.len())

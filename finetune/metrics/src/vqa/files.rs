@@ -8,13 +8,14 @@ use serde::Deserialize;
 use super::{
     VqaCounts, VqaScores,
     accuracy::{Scored, accuracy},
+    tidy,
 };
 use crate::{
     Error,
-    layouts::{Id, Text, TextFile},
+    layouts::{Cursor, Id, Plain, Text, TextFile, once},
 };
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 struct AnnotationEntry<'a> {
     #[serde(borrow)]
     question_id: Id<'a>,
@@ -26,7 +27,7 @@ struct AnnotationEntry<'a> {
     answers: Vec<AnswerEntry<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 struct AnswerEntry<'a> {
     #[serde(borrow, default)]
     answer: Text<'a>,
@@ -36,18 +37,103 @@ struct AnswerEntry<'a> {
     answer_id: Option<Id<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 struct Question<'a> {
     #[serde(borrow)]
     question_id: Id<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 struct ResultEntry<'a> {
     #[serde(borrow)]
     question_id: Id<'a>,
     #[serde(borrow, default)]
     answer: Text<'a>,
+}
+
+/// How many annotators answer a question.
+const USUAL_ANNOTATORS: usize = 10;
+
+impl<'a> Plain<'a> for AnnotationEntry<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let (mut question_id, mut question_type, mut answer_type, mut answers) = (None, None, None, None);
+        cursor.object(|cursor| {
+            if cursor.key("question_id\":") {
+                once(&mut question_id, Id::plain(cursor)?)
+            } else if cursor.key("question_type\":") {
+                once(&mut question_type, Text::plain(cursor)?)
+            } else if cursor.key("answer_type\":") {
+                once(&mut answer_type, Text::plain(cursor)?)
+            } else if cursor.key("answers\":") {
+                let mut entries = Vec::with_capacity(USUAL_ANNOTATORS);
+                cursor.list(|cursor| {
+                    entries.push(AnswerEntry::plain(cursor)?);
+                    Some(())
+                })?;
+                once(&mut answers, entries)
+            } else {
+                cursor.pass_member()
+            }
+        })?;
+        Some(Self {
+            question_id: question_id?,
+            question_type: question_type.unwrap_or_default(),
+            answer_type: answer_type.unwrap_or_default(),
+            answers: answers?,
+        })
+    }
+}
+
+impl<'a> Plain<'a> for AnswerEntry<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let (mut answer, mut answer_confidence, mut answer_id) = (None, None, None);
+        cursor.object(|cursor| {
+            if cursor.key("answer\":") {
+                once(&mut answer, Text::plain(cursor)?)
+            } else if cursor.key("answer_confidence\":") {
+                once(&mut answer_confidence, Text::plain(cursor)?)
+            } else if cursor.key("answer_id\":") {
+                once(&mut answer_id, Id::plain(cursor)?)
+            } else {
+                cursor.pass_member()
+            }
+        })?;
+        Some(Self {
+            answer: answer.unwrap_or_default(),
+            answer_confidence: answer_confidence.unwrap_or_default(),
+            answer_id,
+        })
+    }
+}
+
+impl<'a> Plain<'a> for Question<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let mut question_id = None;
+        cursor.object(|cursor| {
+            if cursor.key("question_id\":") {
+                once(&mut question_id, Id::plain(cursor)?)
+            } else {
+                cursor.pass_member()
+            }
+        })?;
+        Some(Self { question_id: question_id? })
+    }
+}
+
+impl<'a> Plain<'a> for ResultEntry<'a> {
+    fn plain(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let (mut question_id, mut answer) = (None, None);
+        cursor.object(|cursor| {
+            if cursor.key("question_id\":") {
+                once(&mut question_id, Id::plain(cursor)?)
+            } else if cursor.key("answer\":") {
+                once(&mut answer, Text::plain(cursor)?)
+            } else {
+                cursor.pass_member()
+            }
+        })?;
+        Some(Self { question_id: question_id?, answer: answer.unwrap_or_default() })
+    }
 }
 
 /// Scores results against the official files.
@@ -125,10 +211,10 @@ impl<'a> AnnotationEntry<'a> {
         let Some(answer) = answers.get(&id) else {
             return missing(results, "the evaluator wants an answer to every annotated question");
         };
+        let mut texts = Vec::with_capacity(self.answers.len());
         for annotator in &self.answers {
-            annotator.answer.check(file, &id, "annotated answer")?;
+            texts.push(tidy(annotator.answer.get(file, &id, "annotated answer")?));
         }
-        let texts = self.answers.iter().filter_map(|annotator| annotator.answer.as_option());
         let same = |one: usize, other: usize| self.answers[one].same_annotator(&self.answers[other]);
         Ok(Scored {
             accuracy: accuracy(texts, answer, same),
@@ -149,9 +235,38 @@ impl AnswerEntry<'_> {
 mod tests {
     use std::path::Path;
 
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::layouts::second_opinion::{damaged, is_plain};
+
+    const ENTRIES: [&str; 3] = [
+        r#"{"question_type":"what","answers":[{"answer":"a dog","answer_confidence":"yes","answer_id":1},{"answer":"","answer_id":"2"}],"image_id":7,"answer_type":"other","question_id":7001}"#,
+        r#"{"question_id": "7a", "answers": [ ], "question": "Where?", "more": {"a": [true, null, {}]}}"#,
+        r#"{"answer": "two", "question_id": -3, "confidence": 1}"#,
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn serde_has_the_last_word(text in damaged(&ENTRIES)) {
+            is_plain::<AnnotationEntry<'_>>(&text);
+            is_plain::<Question<'_>>(&text);
+            is_plain::<ResultEntry<'_>>(&text);
+        }
+    }
+
+    #[test]
+    fn usual_entries_do_not_need_serde() {
+        for text in ENTRIES {
+            assert!(is_plain::<Question<'_>>(text), "{text}");
+            assert_eq!(is_plain::<AnnotationEntry<'_>>(text), text.contains("answers"), "{text}");
+        }
+        assert!(is_plain::<ResultEntry<'_>>(ENTRIES[2]));
+        assert!(!is_plain::<ResultEntry<'_>>(r#"{"answer": 2, "question_id": 3}"#));
+    }
 
     fn file(name: &str, value: &Value) -> TextFile {
         TextFile::from_bytes(Path::new(name), value.to_string().into_bytes()).expect("JSON is UTF-8")
