@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use finetune_metrics::{
-    captions::{self, BleuStats, DocumentFrequencies, ImageScores, Options, Pair, meteor::Meteor},
+    captions::{self, BleuStats, DocumentFrequencies, ImageScores, Options, Pair, meteor::Meteor, ptb},
     layouts::{Candidates, Id, References, TextFile},
 };
 use serde::{Serialize, Serializer};
@@ -47,11 +47,19 @@ pub struct Captioning {
 impl Captioning {
     /// `bleu_stats`, `corpus`, `per_image`, and counts of what was odd.
     pub fn run(&self, form: Form) -> Result<String, Error> {
+        self.prepare();
         let (references, candidates) = TextFile::read_both(&self.references, &self.candidates)?;
         let references = References::read(&references)?;
         let pairs = captions::pair(&references, &Candidates::read(&candidates)?)?;
         let counts = Counts::of(&references, &pairs, |_| true);
         Ok(form.write(&Scorer::new(self)?.report(&pairs, counts)?))
+    }
+
+    /// Begins with what the tokenizer needs, so that it is there when the files are read.
+    fn prepare(&self) {
+        if !self.tokenized {
+            rayon::spawn(ptb::prepare);
+        }
     }
 }
 
@@ -63,6 +71,7 @@ impl NoCaps {
     /// One captioning object each for `in-domain`, `near-domain`, `out-domain` and `entire`; null for a
     /// domain without candidates.
     pub fn run(&self, form: Form) -> Result<String, Error> {
+        self.0.prepare();
         let (references, candidates) = TextFile::read_both(&self.0.references, &self.0.candidates)?;
         let references = References::read(&references)?;
         let pairs = captions::pair(&references, &Candidates::read(&candidates)?)?;
@@ -159,11 +168,12 @@ impl<'a> Scorer<'a> {
     }
 
     fn report<'text>(&self, raw: &[Pair<'text>], mut counts: Counts) -> Result<Report<'text>, Error> {
-        let tokenized;
+        let (tokens, tokenized);
         let pairs = if self.asked.tokenized {
             raw
         } else {
-            tokenized = Pair::tokenize(raw);
+            tokens = Pair::tokenize(raw);
+            tokenized = tokens.pairs(raw);
             &tokenized
         };
         let options = Options {
@@ -197,7 +207,7 @@ impl<'a> Scorer<'a> {
             corpus: scores.corpus,
             meteor: parts,
             counts,
-            per_image: pairs.iter().map(|pair| pair.id.clone()).zip(scores.per_image).collect(),
+            per_image: raw.iter().map(|pair| pair.id.clone()).zip(scores.per_image).collect(),
         })
     }
 }

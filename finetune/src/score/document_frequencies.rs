@@ -43,7 +43,7 @@ impl DocumentFrequencies {
         let mut tokens: Vec<String> = if self.tokenized {
             texts.into_iter().map(str::to_owned).collect()
         } else {
-            ptb::tokenize_all(&texts)
+            ptb::tokenize_all(&texts).iter().map(str::to_owned).collect()
         };
         if self.end_of_caption {
             tokens.iter_mut().for_each(|caption| *caption = captions::reward_caption(caption));

@@ -2,9 +2,11 @@
 //!
 //! Paper: Papineni et al., ACL 2002, with two tiny constants so that no precision is 0 or undefined.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use super::ngrams::{MAX_N, Ngrams};
+use super::ngrams::{MAX_N, Ngram, Ngrams};
 
 /// The counts that BLEU is made of; those of a corpus are the sums over its images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -20,30 +22,28 @@ pub struct BleuStats {
 }
 
 impl BleuStats {
-    pub(crate) fn new<'a>(candidate: &Ngrams, references: impl Iterator<Item = &'a Ngrams> + Clone) -> Self {
-        let length = candidate.words();
-        let closest = references
-            .clone()
-            .map(Ngrams::words)
-            .min_by_key(|&words| (words.abs_diff(length), words))
-            .unwrap_or_default();
+    /// The counts of one of the captions, with others as its references.
+    pub(crate) fn new(ngrams: &Ngrams, candidate: usize, references: Range<usize>) -> Self {
+        let length = ngrams.words(candidate);
+        let lengths = references.clone().map(|reference| ngrams.words(reference));
+        let closest = lengths.min_by_key(|&words| (words.abs_diff(length), words)).unwrap_or_default();
         let mut stats = Self { testlen: length as u64, reflen: closest as u64, ..Self::default() };
-        // Key, count, and the highest count in a reference.
-        let mut ours: Vec<(u128, u32, u32)> = Vec::with_capacity(length);
+        // The n-gram, and its highest count in a reference.
+        let mut ours: Vec<(Ngram, u32)> = Vec::with_capacity(length);
         for n in 1..=MAX_N {
             stats.guess[n - 1] = (length + 1).saturating_sub(n) as u64;
             ours.clear();
-            ours.extend(candidate.of_length(n).map(|ngram| (ngram.key, ngram.count, 0)));
+            ours.extend(ngrams.of_length(candidate, n).map(|ngram| (ngram, 0)));
             for reference in references.clone() {
                 let mut rest = ours.iter_mut().peekable();
-                for ngram in reference.of_length(n) {
-                    while rest.next_if(|(key, ..)| *key < ngram.key).is_some() {}
-                    if let Some((.., most)) = rest.next_if(|(key, ..)| *key == ngram.key) {
-                        *most = ngram.count.max(*most);
+                for theirs in ngrams.of_length(reference, n) {
+                    while rest.next_if(|(own, _)| own.number < theirs.number).is_some() {}
+                    if let Some((_, most)) = rest.next_if(|(own, _)| own.number == theirs.number) {
+                        *most = theirs.count.max(*most);
                     }
                 }
             }
-            stats.correct[n - 1] = ours.iter().map(|&(_, count, most)| u64::from(count.min(most))).sum();
+            stats.correct[n - 1] = ours.iter().map(|(own, most)| u64::from(own.count.min(*most))).sum();
         }
         stats
     }
@@ -80,8 +80,7 @@ mod tests {
 
     fn stats(candidate: &'static str, references: &[&'static str]) -> BleuStats {
         let words = Words::number(&[&[candidate], references].concat(), None);
-        let mut ngrams = words.captions.iter().map(|caption| &caption.ngrams);
-        BleuStats::new(ngrams.next().expect("the candidate"), ngrams)
+        BleuStats::new(&Ngrams::new(&words, &[]), 0, 1..words.len())
     }
 
     #[test]

@@ -14,9 +14,8 @@ use std::ops::Range;
 
 use super::{
     DocumentFrequencies,
-    ngrams::{MAX_N, words_of},
-    occurrences::{Occurrences, starts},
-    words::{Caption, Words},
+    ngrams::{Kind, MAX_N, Ngrams},
+    words::Words,
 };
 
 const SIGMA: f64 = 6.0;
@@ -28,62 +27,48 @@ pub(crate) struct Cider {
     pub(crate) d: f64,
 }
 
-/// Captions, and how often n-grams occur in documents.
+/// N-grams, and what they weigh.
 #[derive(Debug)]
 pub(crate) struct Weights<'a> {
-    captions: &'a [Caption],
-    /// Where the windows of each caption begin among those of all.
-    starts: Vec<usize>,
-    log_documents: f64,
-    /// `log max(1, df)` of the n-gram at the start of each window, for n = 1..4.
-    log_frequency: [Vec<f64>; MAX_N],
+    ngrams: &'a Ngrams,
+    /// `log N - log max(1, df)` by length and number.
+    of_one: [Vec<f64>; MAX_N],
 }
 
 impl<'a> Weights<'a> {
-    /// Frequencies in the captions themselves. Each range of `documents` holds one document's captions;
-    /// a document may come more than once. Captions in no range are weighed only.
-    pub(crate) fn of_documents(captions: &'a [Caption], documents: &[Range<usize>]) -> Self {
-        let starts = starts(captions);
-        let counted = Occurrences::new(captions, &starts, documents);
-        let logs: Vec<f64> = (0..=documents.len()).map(|count| (count.max(1) as f64).ln()).collect();
-        let of_length = |n| {
-            let mut log_frequency = vec![0.0; counted.len()];
-            counted.each_ngram(n, |_, count, run| {
-                run.iter().for_each(|occurrence| log_frequency[occurrence.place()] = logs[count]);
-            });
-            log_frequency
-        };
-        let log_documents = (documents.len() as f64).ln();
-        Self { captions, starts, log_documents, log_frequency: for_each_length(of_length) }
+    /// Frequencies in the documents that the n-grams were counted in.
+    pub(crate) fn of_documents(ngrams: &'a Ngrams, documents: usize) -> Self {
+        let log_documents = (documents as f64).ln();
+        let weights: Vec<f64> =
+            (0..=documents).map(|count| log_documents - (count.max(1) as f64).ln()).collect();
+        let of_length = |n| ngrams.kinds(n).iter().map(|kind| weights[kind.documents as usize]).collect();
+        Self { ngrams, of_one: for_each_length(of_length) }
     }
 
     /// Frequencies that were counted elsewhere.
-    pub(crate) fn given(words: &'a Words<'_>, frequencies: &DocumentFrequencies) -> Self {
-        let starts = starts(&words.captions);
+    pub(crate) fn given(ngrams: &'a Ngrams, words: &Words<'_>, frequencies: &DocumentFrequencies) -> Self {
+        let log_documents = frequencies.documents.ln();
         let of_length = |n| {
-            let mut log_frequency = vec![0.0; starts.last().copied().unwrap_or_default()];
             let mut spelled = String::new();
-            for (caption, start) in words.captions.iter().zip(&starts) {
-                for ngram in caption.ngrams.of_length(n) {
-                    words.spell(words_of(ngram.key, n), &mut spelled);
-                    let frequency = frequencies.frequency.get(spelled.as_str()).copied().unwrap_or_default();
-                    log_frequency[start + ngram.window] = frequency.max(1.0).ln();
-                }
-            }
-            log_frequency
+            let weight = |kind: &Kind| {
+                kind.spell(n, words, &mut spelled);
+                let frequency = frequencies.frequency.get(spelled.as_str()).copied().unwrap_or_default();
+                log_documents - frequency.max(1.0).ln()
+            };
+            ngrams.kinds(n).iter().map(weight).collect()
         };
-        let log_frequency = for_each_length(of_length);
-        Self { captions: &words.captions, starts, log_documents: frequencies.documents.ln(), log_frequency }
+        Self { ngrams, of_one: for_each_length(of_length) }
     }
 
     /// CIDEr and CIDEr-D of one of the captions, with others as its references.
     pub(crate) fn score(&self, candidate: usize, references: Range<usize>) -> Cider {
         let ours: [Vector; MAX_N] = std::array::from_fn(|index| {
-            let mut vector = Vector::default();
+            let mut vector = Vector::with_room(self.ngrams.words(candidate));
             vector.fill(self, candidate, index + 1);
             vector
         });
-        let mut theirs = Vector::default();
+        let longest = references.clone().map(|reference| self.ngrams.words(reference)).max();
+        let mut theirs = Vector::with_room(longest.unwrap_or_default());
         let mut total = Cider { plain: 0.0, d: 0.0 };
         let scale = 10.0 / (MAX_N * references.len()) as f64;
         for reference in references {
@@ -105,27 +90,32 @@ impl<'a> Weights<'a> {
     }
 
     fn bigrams(&self, caption: usize) -> f64 {
-        self.captions[caption].ngrams.words().saturating_sub(1) as f64
+        self.ngrams.words(caption).saturating_sub(1) as f64
     }
 }
 
 /// The weights of a caption's n-grams of one length.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Vector {
-    /// Key and weight, ascending by key.
-    weights: Vec<(u128, f64)>,
+    /// Number and weight, ascending by number.
+    weights: Vec<(u32, f64)>,
     norm: f64,
 }
 
 impl Vector {
+    /// A vector without n-grams, with room for those of so many words.
+    fn with_room(words: usize) -> Self {
+        Self { weights: Vec::with_capacity(words), norm: 0.0 }
+    }
+
     fn fill(&mut self, weights: &Weights<'_>, caption: usize, n: usize) {
-        let log_frequency = &weights.log_frequency[n - 1][weights.starts[caption]..];
+        let of_one = &weights.of_one[n - 1];
         self.weights.clear();
         let mut squares = 0.0;
-        for ngram in weights.captions[caption].ngrams.of_length(n) {
-            let weight = f64::from(ngram.count) * (weights.log_documents - log_frequency[ngram.window]);
+        for ngram in weights.ngrams.of_length(caption, n) {
+            let weight = f64::from(ngram.count) * of_one[ngram.number as usize - 1];
             squares += weight * weight;
-            self.weights.push((ngram.key, weight));
+            self.weights.push((ngram.number, weight));
         }
         self.norm = squares.sqrt();
     }
@@ -134,9 +124,9 @@ impl Vector {
     fn products(&self, reference: &Self) -> (f64, f64) {
         let (mut plain, mut clipped) = (0.0, 0.0);
         let mut rest = reference.weights.iter().peekable();
-        for &(key, ours) in &self.weights {
-            while rest.next_if(|(other, _)| *other < key).is_some() {}
-            if let Some(&(_, theirs)) = rest.next_if(|(other, _)| *other == key) {
+        for &(number, ours) in &self.weights {
+            while rest.next_if(|(other, _)| *other < number).is_some() {}
+            if let Some(&(_, theirs)) = rest.next_if(|(other, _)| *other == number) {
                 plain += ours * theirs;
                 clipped += ours.min(theirs) * theirs;
             }

@@ -10,8 +10,7 @@ use serde::Deserialize;
 use torch_files::Value;
 
 use super::{
-    ngrams::{MAX_N, words_of},
-    occurrences::{Occurrences, starts},
+    ngrams::{MAX_N, Ngrams},
     words::Words,
 };
 use crate::{
@@ -93,14 +92,14 @@ impl DocumentFrequencies {
             texts.extend(captions.iter().map(AsRef::as_ref));
         }
         let words = Words::number(&texts, None);
-        let counted = Occurrences::new(&words.captions, &starts(&words.captions), &documents);
+        let ngrams = Ngrams::new(&words, &documents);
         let mut frequency = FxHashMap::default();
         let mut spelled = String::new();
         for n in 1..=MAX_N {
-            counted.each_ngram(n, |key, count, _| {
-                words.spell(words_of(key, n), &mut spelled);
-                frequency.insert(spelled.clone(), count as f64);
-            });
+            for kind in ngrams.kinds(n) {
+                kind.spell(n, &words, &mut spelled);
+                frequency.insert(spelled.clone(), f64::from(kind.documents));
+            }
         }
         Self { documents: documents.len() as f64, frequency }
     }

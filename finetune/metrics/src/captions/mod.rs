@@ -5,16 +5,16 @@ mod cider;
 mod document_frequencies;
 pub mod meteor;
 mod ngrams;
-mod occurrences;
 mod pairs;
 pub mod ptb;
 mod reward;
 mod rouge;
 mod score;
+mod windows;
 mod words;
 
 pub use bleu::BleuStats;
 pub use document_frequencies::{DocumentFrequencies, END_OF_CAPTION};
-pub use pairs::{Pair, pair};
+pub use pairs::{Pair, PairTokens, pair};
 pub use reward::{Frequencies, cider_d, reward_caption};
 pub use score::{CaptionScores, ImageScores, Options, score};

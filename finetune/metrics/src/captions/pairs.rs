@@ -61,24 +61,34 @@ pub fn pair<'a>(references: &References<'a>, candidates: &Candidates<'a>) -> Res
     }
 }
 
-impl<'a> Pair<'a> {
-    /// The pairs with Penn Treebank tokens instead of text. Order matters: see [`ptb::tokenize_all`].
-    pub fn tokenize(pairs: &[Self]) -> Vec<Self> {
+impl Pair<'_> {
+    /// The Penn Treebank tokens of all captions. Order matters: see [`ptb::tokenize_all`].
+    pub fn tokenize(pairs: &[Self]) -> PairTokens {
         let references: Vec<&str> =
             pairs.iter().flat_map(|pair| pair.references.iter().map(|caption| &**caption)).collect();
         let candidates: Vec<&str> = pairs.iter().map(|pair| &*pair.candidate).collect();
-        let mut references = ptb::tokenize_all(&references).into_iter().map(Cow::Owned);
-        let candidates = ptb::tokenize_all(&candidates).into_iter().map(Cow::Owned);
-        pairs
-            .iter()
-            .zip(candidates)
-            .map(|(pair, candidate)| Self {
-                id: pair.id.clone(),
-                references: references.by_ref().take(pair.references.len()).collect(),
-                candidate,
-                domain: pair.domain.clone(),
-            })
-            .collect()
+        PairTokens { references: ptb::tokenize_all(&references), candidates: ptb::tokenize_all(&candidates) }
+    }
+}
+
+/// The tokens of the captions of pairs.
+#[derive(Debug)]
+pub struct PairTokens {
+    references: ptb::Tokens,
+    candidates: ptb::Tokens,
+}
+
+impl PairTokens {
+    /// The pairs that were tokenized, with tokens instead of text.
+    pub fn pairs<'a>(&'a self, pairs: &'a [Pair<'_>]) -> Vec<Pair<'a>> {
+        let mut references = self.references.iter().map(Cow::Borrowed);
+        let own = |(pair, candidate): (&'a Pair<'_>, &'a str)| Pair {
+            id: pair.id.clone(),
+            references: references.by_ref().take(pair.references.len()).collect(),
+            candidate: candidate.into(),
+            domain: pair.domain.clone(),
+        };
+        pairs.iter().zip(self.candidates.iter()).map(own).collect()
     }
 }
 
@@ -120,6 +130,7 @@ mod tests {
     fn tokens_stay_with_their_image() {
         let pairs = pair(&references(), &candidates(&[3, 1])).expect("a subset is fine");
         let tokens = Pair::tokenize(&pairs);
+        let tokens = tokens.pairs(&pairs);
         assert_eq!(
             (&*tokens[0].candidate, tokens[0].references.as_slice()),
             ("a cat", &["a dog".into()][..])

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{DocumentFrequencies, END_OF_CAPTION, cider::Weights, words::Words};
+use super::{DocumentFrequencies, END_OF_CAPTION, cider::Weights, ngrams::Ngrams, words::Words};
 
 /// Where document frequencies come from.
 #[derive(Debug, Clone, Copy)]
@@ -34,9 +34,10 @@ pub fn cider_d(
     }
     let words = Words::number(&texts, Some(END_OF_CAPTION));
     let ranges: Vec<Range<usize>> = candidates.iter().map(|&(_, image)| ranges[image].clone()).collect();
+    let ngrams = Ngrams::new(&words, &ranges);
     let weights = match frequencies {
-        Frequencies::Candidates => Weights::of_documents(&words.captions, &ranges),
-        Frequencies::Given(given) => Weights::given(&words, given),
+        Frequencies::Candidates => Weights::of_documents(&ngrams, ranges.len()),
+        Frequencies::Given(given) => Weights::given(&ngrams, &words, given),
     };
     ranges
         .into_par_iter()

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    BleuStats, DocumentFrequencies, END_OF_CAPTION, Pair, cider::Weights, reward::reward_text,
-    rouge::rouge_l, words::Words,
+    BleuStats, DocumentFrequencies, END_OF_CAPTION, Pair, cider::Weights, ngrams::Ngrams,
+    reward::reward_text, rouge::rouge_l, words::Words,
 };
 
 /// Which scores to compute.
@@ -66,18 +66,16 @@ pub fn score(pairs: &[Pair<'_>], options: Options<'_>) -> CaptionScores {
         texts.extend(pair.references.iter().map(|caption| &**caption));
     }
     let words = Words::number(&texts, None);
-    let captions = &words.captions;
-    let weights = options.cider.then(|| Weights::of_documents(captions, &ranges));
+    let ngrams = Ngrams::new(&words, &ranges);
+    let weights = options.cider.then(|| Weights::of_documents(&ngrams, ranges.len()));
 
     let mut per_image: Vec<(BleuStats, ImageScores)> = ranges
         .par_iter()
         .enumerate()
         .with_min_len(32)
         .map(|(candidate, range)| {
-            let references = captions[range.clone()].iter();
             let stats = if options.bleu {
-                let references = references.clone().map(|caption| &caption.ngrams);
-                BleuStats::new(&captions[candidate].ngrams, references)
+                BleuStats::new(&ngrams, candidate, range.clone())
             } else {
                 BleuStats::default()
             };
@@ -85,8 +83,8 @@ pub fn score(pairs: &[Pair<'_>], options: Options<'_>) -> CaptionScores {
             let scores = ImageScores {
                 bleu: options.bleu.then(|| stats.scores()),
                 rouge_l: options.rouge.then(|| {
-                    let references = references.map(|caption| caption.space_separated.as_slice());
-                    rouge_l(&captions[candidate].space_separated, references)
+                    let references = range.clone().map(|reference| words.space_separated(reference));
+                    rouge_l(words.space_separated(candidate), references)
                 }),
                 cider: cider.map(|cider| cider.d),
                 cider_plain: cider.map(|cider| cider.plain),
@@ -128,7 +126,8 @@ fn given_scores(texts: &[&str], ranges: &[Range<usize>], frequencies: &DocumentF
     let end = frequencies.has_end_of_caption().then_some(END_OF_CAPTION);
     let texts: Vec<&str> = texts.iter().map(|text| reward_text(text)).collect();
     let words = Words::number(&texts, end);
-    let weights = Weights::given(&words, frequencies);
+    let ngrams = Ngrams::new(&words, ranges);
+    let weights = Weights::given(&ngrams, &words, frequencies);
     let candidates = ranges.par_iter().enumerate().with_min_len(32);
     candidates.map(|(candidate, references)| weights.score(candidate, references.clone()).d).collect()
 }

@@ -13,7 +13,7 @@ fn ptb_hard_strings() {
     let file = json(folder.join("ptb_expected.json"));
     let cases = file["cases"].as_array().expect("cases");
     let given: Vec<&str> = cases.iter().map(|case| case["text"].as_str().expect("a text")).collect();
-    for ((case, given), got) in cases.iter().zip(&given).zip(ptb::tokenize_all(&given)) {
+    for ((case, given), got) in cases.iter().zip(&given).zip(ptb::tokenize_all(&given).iter()) {
         assert_eq!(got, case["tokens"].as_str().expect("tokens"), "{given}");
     }
 }
@@ -28,7 +28,9 @@ const SETS: [(&str, &str, &str, &str); 3] = [
 fn captions_tokens_and_scores() {
     let Some(folder) = folder("captioning") else { return };
     for (name, references, candidates, reference_tokens) in SETS {
-        let pairs = Pair::tokenize(&pairs(folder.join(references), folder.join(candidates)));
+        let raw = pairs(folder.join(references), folder.join(candidates));
+        let tokens = Pair::tokenize(&raw);
+        let pairs = tokens.pairs(&raw);
         let tokens = |set: &str| json(folder.join(format!("expected/{set}.tokens.json")));
         let (reference_tokens, candidate_tokens) = (tokens(reference_tokens), tokens(name));
         for pair in &pairs {
@@ -98,9 +100,10 @@ fn meteor_with_word_data() {
     let meteor = captions::meteor::Meteor::with_data(Path::new(&data)).expect("METEOR_DATA names word data");
     assert!(meteor.absent().is_empty(), "{:?}", meteor.absent());
     for (name, references, candidates, _) in SETS {
-        let pairs = pairs(folder.join(references), folder.join(candidates));
+        let raw = pairs(folder.join(references), folder.join(candidates));
         let wanted = json(folder.join(format!("expected/{name}.meteor_stats.json")));
-        let pairs = Pair::tokenize(&pairs);
+        let tokens = Pair::tokenize(&raw);
+        let pairs = tokens.pairs(&raw);
         let got = meteor.score(&pairs).expect("scores");
         for (pair, statistics) in pairs.iter().zip(&got.statistics) {
             assert_eq!(

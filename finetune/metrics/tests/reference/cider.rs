@@ -17,7 +17,7 @@ fn cider_in_both_forms() {
     let entries = json(folder.join("abstract_candsB.json"));
     let entries = entries.as_array().expect("candidates");
     // An image may have several candidates here, so the door's check for doubled ids does not apply.
-    let pairs: Vec<Pair<'_>> = entries
+    let raw: Vec<Pair<'_>> = entries
         .iter()
         .map(|entry| {
             let id: Id<'_> = entry["image_id"].as_str().expect("an id").into();
@@ -27,7 +27,8 @@ fn cider_in_both_forms() {
             Pair { id, references, candidate, domain: None }
         })
         .collect();
-    let pairs = Pair::tokenize(&pairs);
+    let tokens = Pair::tokenize(&raw);
+    let pairs = tokens.pairs(&raw);
     let tokens = texts(&json(folder.join("expected/abstract_candsB.tokens.json")));
     assert!(pairs.iter().map(|pair| &pair.candidate).eq(&tokens), "tokens of the abstract scenes");
     check_cider(&pairs, &wanted);
@@ -36,8 +37,8 @@ fn cider_in_both_forms() {
         ("coco_oscar_val5k", "oscar_val5k_caption_coco_format.json", "oscar_val5k_pred.json"),
     ] {
         let captioning = folder.join("../captioning");
-        let pairs = super::pairs(captioning.join(references), captioning.join(candidates));
-        check_cider(&Pair::tokenize(&pairs), &json(folder.join(format!("expected/{name}.json"))));
+        let raw = super::pairs(captioning.join(references), captioning.join(candidates));
+        check_cider(&Pair::tokenize(&raw).pairs(&raw), &json(folder.join(format!("expected/{name}.json"))));
     }
 }
 

@@ -49,6 +49,10 @@ pub(super) fn by_rules(symbols: &[u8], position: usize) -> Lexeme {
     Lexeme { start: position, end, action: lexer.actions[rule] }
 }
 
+pub(super) fn prepare() {
+    LazyLock::force(&LEXER);
+}
+
 struct Lexer {
     dfa: DFA,
     look_ahead: Vec<LookAhead>,

@@ -20,7 +20,9 @@ const PUNCTUATION: [&str; 13] = ["''", "'", "``", "`", ".", "?", "!", ",", ":", 
 ///
 /// A token may hold a no-break space (`5 1/2` is one token), as in the reference.
 pub fn tokenize(caption: &str) -> String {
-    tokenize_before::<&str>(caption, &[])
+    let mut part = Part::default();
+    part.add(caption, &[] as &[&str]);
+    part.text
 }
 
 /// Tokenizes many captions in parallel; the order is kept.
@@ -28,81 +30,125 @@ pub fn tokenize(caption: &str) -> String {
 /// The reference reads all captions as the lines of one file, and its rules for a letter with a full
 /// stop (`S.`) and for abbreviations of numbers look over the line's end. So does this function:
 /// `captions` in the reference's order give the reference's tokens.
-pub fn tokenize_all<S: AsRef<str> + Sync>(captions: &[S]) -> Vec<String> {
-    (0..captions.len())
-        .into_par_iter()
-        .with_min_len(64)
-        .map(|index| tokenize_before(captions[index].as_ref(), &captions[index + 1..]))
-        .collect()
+pub fn tokenize_all<S: AsRef<str> + Sync>(captions: &[S]) -> Tokens {
+    let length = captions.len().div_ceil(4 * rayon::current_num_threads()).max(64);
+    let starts = (0..captions.len()).into_par_iter().step_by(length);
+    let part = |start: usize| {
+        let own = start..captions.len().min(start + length);
+        let bytes = own.clone().map(|caption| captions[caption].as_ref().len()).sum();
+        let mut part = Part { text: String::with_capacity(bytes), ..Part::default() };
+        own.for_each(|caption| part.add(captions[caption].as_ref(), &captions[caption + 1..]));
+        part
+    };
+    Tokens { parts: starts.map(part).collect() }
+}
+
+/// Builds what the rules need, as otherwise the first text does that they are asked for. It takes some
+/// milliseconds, in which another thread can read files.
+pub fn prepare() {
+    lexer::prepare();
+}
+
+/// The tokens of many captions.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    parts: Vec<Part>,
+}
+
+impl Tokens {
+    /// The tokens of each caption, joined by single spaces, in the captions' order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().flat_map(|part| {
+            let mut start = 0;
+            part.ends.iter().map(move |&end| &part.text[std::mem::replace(&mut start, end)..end])
+        })
+    }
+}
+
+/// The tokens of captions that follow each other, and what is used for one after the other.
+#[derive(Debug, Default)]
+struct Part {
+    text: String,
+    /// Where each caption's tokens end in `text`.
+    ends: Vec<usize>,
+    lines: String,
+    token: String,
 }
 
 /// How much of the following lines a rule can look at, in characters.
 const LOOK_AHEAD: usize = 16;
 
-fn tokenize_before<S: AsRef<str>>(caption: &str, following: &[S]) -> String {
-    let mut text = String::with_capacity(caption.len() + 2 * LOOK_AHEAD);
-    if caption.contains('\n') {
-        text.extend(caption.chars().map(|character| if character == '\n' { ' ' } else { character }));
-    } else {
-        text.push_str(caption);
-    }
-    let own = text.len();
-    for next in following {
-        let next = next.as_ref();
-        text.push('\n');
-        text.extend(
-            next.chars().take(LOOK_AHEAD).map(|character| if character == '\n' { ' ' } else { character }),
-        );
-        if text.len() > own + LOOK_AHEAD {
-            break;
-        }
-    }
-
-    let mut out = String::with_capacity(caption.len() + 8);
-    let mut token = String::new();
-    let mut emit = |piece: &str, action: Action| {
-        if action == Action::Word {
-            if !out.is_empty() {
-                out.push(' ');
+impl Part {
+    fn add<S: AsRef<str>>(&mut self, caption: &str, following: &[S]) {
+        let Self { text: out, lines, token, .. } = self;
+        lines.clear();
+        push_line(lines, caption);
+        let own = lines.len();
+        for next in following {
+            let next = next.as_ref();
+            lines.push('\n');
+            let end = next.char_indices().nth(LOOK_AHEAD).map_or(next.len(), |(end, _)| end);
+            push_line(lines, &next[..end]);
+            if lines.len() > own + LOOK_AHEAD {
+                break;
             }
-            let start = out.len();
-            out.push_str(piece);
-            out[start..].make_ascii_lowercase();
-            return;
         }
-        token.clear();
-        write_token(&mut token, piece, action);
-        if token.is_ascii() {
-            token.make_ascii_lowercase();
+
+        let start = out.len();
+        let mut emit = |piece: &str, action: Action| {
+            let separate = |out: &mut String| {
+                if out.len() > start {
+                    out.push(' ');
+                }
+            };
+            if action == Action::Word {
+                separate(out);
+                let word = out.len();
+                out.push_str(piece);
+                out[word..].make_ascii_lowercase();
+                return;
+            }
+            token.clear();
+            write_token(token, piece, action);
+            if token.is_ascii() {
+                token.make_ascii_lowercase();
+            } else {
+                *token = token.to_lowercase();
+            }
+            if !token.is_empty() && !PUNCTUATION.contains(&token.as_str()) {
+                separate(out);
+                out.push_str(token);
+            }
+        };
+        if lines.is_ascii() {
+            lexer::lex(lines.as_bytes(), own, |lexeme| emit(&lines[lexeme.start..lexeme.end], lexeme.action));
         } else {
-            token = token.to_lowercase();
+            let mut symbols = Vec::with_capacity(lines.len());
+            let mut offsets = Vec::with_capacity(lines.len() + 1);
+            let own = lines[..own].chars().count();
+            for (offset, character) in lines.char_indices() {
+                offsets.push(offset);
+                symbols.push(alphabet::symbol(character));
+            }
+            offsets.push(lines.len());
+            lexer::lex(&symbols, own, |lexeme| {
+                emit(&lines[offsets[lexeme.start]..offsets[lexeme.end]], lexeme.action)
+            });
         }
-        if token.is_empty() || PUNCTUATION.contains(&token.as_str()) {
-            return;
-        }
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        out.push_str(&token);
-    };
-    if text.is_ascii() {
-        lexer::lex(text.as_bytes(), own, |lexeme| emit(&text[lexeme.start..lexeme.end], lexeme.action));
-    } else {
-        let mut symbols = Vec::with_capacity(text.len());
-        let mut offsets = Vec::with_capacity(text.len() + 1);
-        let own = text[..own].chars().count();
-        for (offset, character) in text.char_indices() {
-            offsets.push(offset);
-            symbols.push(alphabet::symbol(character));
-        }
-        offsets.push(text.len());
-        lexer::lex(&symbols, own, |lexeme| {
-            emit(&text[offsets[lexeme.start]..offsets[lexeme.end]], lexeme.action)
-        });
+        // A no-break space may be left at the very end.
+        out.truncate(start + out[start..].trim_end().len());
+        self.ends.push(out.len());
     }
-    // A no-break space may be left at the very end.
-    out.truncate(out.trim_end().len());
-    out
+}
+
+/// A caption as one line.
+fn push_line(lines: &mut String, caption: &str) {
+    let mut parts = caption.split('\n');
+    lines.extend(parts.next());
+    for part in parts {
+        lines.push(' ');
+        lines.push_str(part);
+    }
 }
 
 fn write_token(out: &mut String, text: &str, action: Action) {
