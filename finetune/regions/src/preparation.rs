@@ -5,6 +5,8 @@
 //! Resizing is Pillow's: convolution with a kernel that widens when a picture shrinks (antialiasing), 8 bits between the
 //! two passes. `docs/bench/pictures.md` has the distances from PIL + torchvision.
 
+use std::cell::RefCell;
+
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
@@ -89,21 +91,26 @@ impl Normalisation {
     /// # Shapes
     /// `3 x h x w`, the picture's size.
     pub fn apply(&self, picture: &Picture) -> Result<Vec<f32>, Error> {
-        let n = picture.checked_len()? / 3;
+        picture.checked_len()?;
+        Ok(self.planes(&picture.rgb))
+    }
+
+    fn planes(&self, rgb: &[u8]) -> Vec<f32> {
         // The same three operations as torchvision's `ToTensor` and `Normalize`, in f32, for each of the 256 values.
         let tables: [[f32; 256]; 3] = std::array::from_fn(|c| {
             std::array::from_fn(|value| (value as f32 / 255.0 - self.mean[c]) / self.std[c])
         });
+        let n = rgb.len() / 3;
         let mut x_chw = vec![0.0; 3 * n];
         let (red, rest) = x_chw.split_at_mut(n);
         let (green, blue) = rest.split_at_mut(n);
         let planes = red.iter_mut().zip(green).zip(blue);
-        for (((red, green), blue), pixel) in planes.zip(picture.rgb.as_chunks::<3>().0) {
+        for (((red, green), blue), pixel) in planes.zip(rgb.as_chunks::<3>().0) {
             *red = tables[0][usize::from(pixel[0])];
             *green = tables[1][usize::from(pixel[1])];
             *blue = tables[2][usize::from(pixel[2])];
         }
-        Ok(x_chw)
+        x_chw
     }
 }
 
@@ -132,10 +139,24 @@ impl Preparation {
         let size = self.resize.size(picture.width, picture.height)?;
         let window = self.crop.map_or(Ok(Window::whole(size)), |side| Window::middle(size, side))?;
         // Only what the crop keeps is computed.
-        let rgb = resampled(picture, &picture.rgb, PixelType::U8x3, size, window, self.filter)?;
-        let ready = Picture { width: window.width, height: window.height, rgb };
-        let x_chw = self.normalisation.apply(&ready)?;
-        Ok(Prepared { width: ready.width, height: ready.height, x_chw })
+        let stored = (picture.width, picture.height);
+        let work = Resampling {
+            samples: &picture.rgb,
+            stored,
+            kind: PixelType::U8x3,
+            size,
+            window,
+            filter: self.filter,
+        };
+        let x_chw = ROOM.with_borrow_mut(|room| {
+            let mut shown = std::mem::take(&mut room.shown);
+            let x_chw = work.run(room, &mut shown).map(|()| self.normalisation.planes(&shown));
+            if shown.capacity() <= MOST_KEPT {
+                room.shown = shown;
+            }
+            x_chw
+        })?;
+        Ok(Prepared { width: window.width, height: window.height, x_chw })
     }
 }
 
@@ -207,7 +228,11 @@ pub(crate) fn scaled(
     size: (u32, u32),
     filter: Filter,
 ) -> Result<Vec<u8>, Error> {
-    resampled(picture, samples, kind, size, Window::whole(size), filter)
+    let stored = (picture.width, picture.height);
+    let work = Resampling { samples, stored, kind, size, window: Window::whole(size), filter };
+    let mut shown = Vec::new();
+    ROOM.with_borrow_mut(|room| work.run(room, &mut shown))?;
+    Ok(shown)
 }
 
 /// A part of a picture, pixels.
@@ -235,53 +260,84 @@ impl Window {
     }
 }
 
-/// What `window` shows of the samples when they are resized to `size`.
-fn resampled(
-    picture: &Picture,
-    samples: &[u8],
+/// What a thread keeps from picture to picture: pages that the allocator returns to the system and asks for anew at
+/// every picture cost as much as resizing.
+#[derive(Default)]
+struct Room {
+    resizer: Resizer,
+    /// Between the passes.
+    narrow: Vec<u8>,
+    /// Behind them, where only floats are wanted of it.
+    shown: Vec<u8>,
+}
+
+/// Bytes of a buffer that is kept, so that nothing stays of a huge picture.
+const MOST_KEPT: usize = 8 << 20;
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// One resize.
+struct Resampling<'a> {
+    samples: &'a [u8],
+    /// Width and height of the samples.
+    stored: (u32, u32),
     kind: PixelType,
+    /// What they are resized to.
     size: (u32, u32),
+    /// What is wanted of that.
     window: Window,
     filter: Filter,
-) -> Result<Vec<u8>, Error> {
-    let refused = |problem: String| Error::Preparation { problem };
-    // The kernel, and how far it reaches to both sides at scale 1.
-    let (kernel, reach) = match filter {
-        Filter::Bilinear => (FilterType::Bilinear, 1.0),
-        Filter::Bicubic => (FilterType::CatmullRom, 2.0),
-    };
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(kernel));
-    let mut resizer = Resizer::new();
-    let mut pass =
-        |source: (&[u8], u32, u32), [left, top, width, height]: [f64; 4], target: &mut Image<'_>| {
+}
+
+impl Resampling<'_> {
+    /// Fills `shown` with the window's samples.
+    fn run(&self, room: &mut Room, shown: &mut Vec<u8>) -> Result<(), Error> {
+        let Self { samples, stored: (stored_width, stored_height), kind, size, window, filter } = *self;
+        // The kernel, and how far it reaches to both sides at scale 1.
+        let (kernel, reach) = match filter {
+            Filter::Bilinear => (FilterType::Bilinear, 1.0),
+            Filter::Bicubic => (FilterType::CatmullRom, 2.0),
+        };
+        let (scale_x, scale_y) =
+            (f64::from(stored_width) / f64::from(size.0), f64::from(stored_height) / f64::from(size.1));
+        let (left, columns) = (f64::from(window.left) * scale_x, f64::from(window.width) * scale_x);
+        let (top, rows) = (f64::from(window.top) * scale_y, f64::from(window.height) * scale_y);
+        // The stored rows that the second pass reads.
+        let margin = reach * scale_y.max(1.0) + 1.0;
+        let first = (top - margin).floor().max(0.0);
+        let last = (top + rows + margin).ceil().min(f64::from(stored_height));
+        let height = (last - first) as u32;
+        // Rows first, then columns; the library by itself takes the other order, which rounds otherwise. Pillow does as we
+        // do wherever proportions are kept; from release 13 on it takes columns first where height shrinks far more than
+        // width.
+        let columns = columns.min(f64::from(stored_width) - left);
+        let rows = rows.min(f64::from(height) - (top - first));
+        let Room { resizer, narrow, .. } = room;
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(kernel));
+        let mut pass = |source: (&[u8], u32, u32), cut: [f64; 4], target: (&mut Vec<u8>, u32, u32)| {
+            let [left, top, width, height] = cut;
+            let options = options.crop(left, top, width, height);
             let (samples, source_width, source_height) = source;
+            let (out, target_width, target_height) = target;
+            out.resize(target_width as usize * target_height as usize * kind.size(), 0);
+            let refused = |problem: String| Error::Preparation { problem };
             let view = ImageRef::new(source_width, source_height, samples, kind)
                 .map_err(|error| refused(error.to_string()))?;
-            let options = options.crop(left, top, width, height);
-            resizer.resize(&view, target, &options).map_err(|error| refused(error.to_string()))
+            let mut target = Image::from_slice_u8(target_width, target_height, out, kind)
+                .map_err(|error| refused(error.to_string()))?;
+            resizer.resize(&view, &mut target, &options).map_err(|error| refused(error.to_string()))
         };
-    let (scale_x, scale_y) =
-        (f64::from(picture.width) / f64::from(size.0), f64::from(picture.height) / f64::from(size.1));
-    let (left, columns) = (f64::from(window.left) * scale_x, f64::from(window.width) * scale_x);
-    let (top, rows) = (f64::from(window.top) * scale_y, f64::from(window.height) * scale_y);
-    // The stored rows that the second pass reads.
-    let margin = reach * scale_y.max(1.0) + 1.0;
-    let first = (top - margin).floor().max(0.0);
-    let last = (top + rows + margin).ceil().min(f64::from(picture.height));
-    let height = (last - first) as u32;
-    // Rows first, then columns; the library by itself takes the other order, which rounds otherwise. Pillow does as we do
-    // wherever proportions are kept; from release 13 on it takes columns first where height shrinks far more than width.
-    let stored = (samples, picture.width, picture.height);
-    let columns = columns.min(f64::from(picture.width) - left);
-    let rows = rows.min(f64::from(height) - (top - first));
-    // What stays is allocated in front of what goes, so that the allocator has its room again at once: pages that it
-    // returns to the system and asks for anew at every picture cost as much as a pass.
-    let mut shown = Image::new(window.width, window.height, kind);
-    let mut narrow = Image::new(window.width, height, kind);
-    pass(stored, [left, first, columns, last - first], &mut narrow)?;
-    let cut = [0.0, top - first, f64::from(window.width), rows];
-    pass((narrow.buffer(), window.width, height), cut, &mut shown)?;
-    Ok(shown.into_vec())
+        let source = (samples, stored_width, stored_height);
+        pass(source, [left, first, columns, last - first], (narrow, window.width, height))?;
+        let cut = [0.0, top - first, f64::from(window.width), rows];
+        pass((narrow, window.width, height), cut, (shown, window.width, window.height))?;
+        if narrow.capacity() > MOST_KEPT {
+            *narrow = Vec::new();
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
