@@ -1,18 +1,28 @@
-"""VQA accuracy: `finetune score vqa` beside a plain Python evaluator of the same rules, in one run.
+"""VQA accuracy: `finetune score vqa` beside Python evaluators of the same rules, in one run.
 
     cargo build --release -p finetune
-    python tests/peers/score_vqa.py --questions Q.json --annotations A.json --results R.json
+    python tests/peers/score_vqa.py --questions Q.json --annotations A.json --results R.json [--official FOLDER]
 
-Prints one JSON object: the medians of the seconds of both and their ratio, and the same of processor seconds, which
-other work on the machine disturbs less. Both read the files; our process start is counted, Python's is not.
+The plain evaluator is written here, as fast as Python allows. The official one is run too where a folder holds it:
+`vqaTools/vqa.py` and `vqaEvaluation/vqaEval.py` of github.com/GT-Vision-Lab/VQA, brought to Python 3.
+
+Prints one JSON object: the medians of the seconds of all and their ratios, and the same of processor seconds, which
+other work on the machine disturbs less. All read the files; our process start is counted, Python's is not.
+`--times N` gives all of them the same questions N times, under other ids.
 Rules: leave one annotator out, min(1, matches / 3); texts are normalised where annotators differ.
 """
 
 import argparse
+import contextlib
+import importlib
+import io
 import json
+import os
 import re
 import resource
 import subprocess
+import sys
+import tempfile
 import time
 
 MARKS = ';/[]"{}()=+\\_-><@`,?!'
@@ -82,6 +92,39 @@ def peer(arguments):
     return seconds, cpu, scores["overall"], len(annotations)
 
 
+def official(arguments):
+    """The same of the official evaluator, imported before."""
+    start, cpu_start = time.perf_counter(), time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()):  # it draws a progress bar
+        asked = importlib.import_module("vqaTools.vqa").VQA(arguments.annotations, arguments.questions)
+        given = asked.loadRes(arguments.results, arguments.questions)
+        evaluator = importlib.import_module("vqaEvaluation.vqaEval").VQAEval(asked, given, n=10)
+        evaluator.evaluate()
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
+    return seconds, cpu, evaluator.accuracy["overall"], len(evaluator.evalQA)
+
+
+def repeat(arguments, folder):
+    """Writes the three files with every entry `times` times, each time with other question ids."""
+    for name, key in (("questions", "questions"), ("annotations", "annotations"), ("results", None)):
+        with open(getattr(arguments, name)) as file:
+            data = json.load(file)
+        entries = data[key] if key else data
+        step = 1 + max(entry["question_id"] for entry in entries)
+        entries[:] = [
+            entry | {"question_id": entry["question_id"] + step * time} for time in range(arguments.times) for entry in entries
+        ]
+        setattr(arguments, name, os.path.join(folder, f"{name}.json"))
+        with open(getattr(arguments, name), "w") as file:
+            json.dump(data, file)
+
+
+def medians(runs):
+    """Of seconds and of processor seconds."""
+    middle = len(runs) // 2
+    return [sorted(run[part] for run in runs)[middle] for part in (0, 1)]
+
+
 def cpu_of_children():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -93,33 +136,44 @@ def main():
     for name in ("questions", "annotations", "results"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--official", metavar="FOLDER")
+    parser.add_argument("--times", type=int, default=1)
     arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.times > 1:
+            repeat(arguments, folder)
+        print(json.dumps(run(arguments)))
 
+
+def run(arguments):
+    peers = {"plain": peer}
+    if arguments.official:
+        sys.path.insert(0, arguments.official)
+        peers["official"] = official
+        official(arguments)  # imports
     command = [arguments.finetune, "score", "vqa", "--json"]
     for name in ("questions", "annotations", "results"):
         command += [f"--{name}", getattr(arguments, name)]
-    peers, seconds, cpu = [], [], []
+    ours, theirs = [], {name: [] for name in peers}
     for _ in range(arguments.repeats):
-        peers.append(peer(arguments))
+        for name, run_peer in peers.items():
+            theirs[name].append(run_peer(arguments))
         start, cpu_start = time.perf_counter(), cpu_of_children()
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-        seconds.append(time.perf_counter() - start)
-        cpu.append(cpu_of_children() - cpu_start)
-    middle = arguments.repeats // 2
-    peer_seconds, _, overall, count = sorted(peers)[middle]
-    our_seconds, our_cpu = sorted(seconds)[middle], sorted(cpu)[middle]
-    peer_cpu = sorted(one[1] for one in peers)[middle]
-    result = {
-        "questions": count,
-        "peer_seconds": round(peer_seconds, 4),
-        "our_seconds": round(our_seconds, 4),
-        "ratio": round(peer_seconds / our_seconds, 1),
-        "peer_cpu": round(peer_cpu, 4),
-        "our_cpu": round(our_cpu, 4),
-        "cpu_ratio": round(peer_cpu / our_cpu, 1),
-        "largest_difference": abs(overall - json.loads(output)["overall"]),
-    }
-    print(json.dumps(result))
+        ours.append((time.perf_counter() - start, cpu_of_children() - cpu_start))
+    our_seconds, our_cpu = medians(ours)
+    overall = json.loads(output)["overall"]
+    result = {"questions": theirs["plain"][0][3], "our_seconds": round(our_seconds, 4), "our_cpu": round(our_cpu, 4)}
+    for name, runs in theirs.items():
+        seconds, cpu = medians(runs)
+        result[name] = {
+            "seconds": round(seconds, 4),
+            "ratio": round(seconds / our_seconds, 1),
+            "cpu": round(cpu, 4),
+            "cpu_ratio": round(cpu / our_cpu, 1),
+            "largest_difference": abs(overall - runs[0][2]),
+        }
+    return result
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
-use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::reader::Reader;
 use super::{Outline, PictureFormat, bytes_at, orientation};
 use crate::Error;
 
@@ -92,7 +92,7 @@ pub(super) fn pixels(bytes: &[u8], outline: &Outline) -> Result<Vec<u8>, Error> 
         .set_max_height(usize::from(u16::MAX))
         .jpeg_set_max_scans(MAX_SCANS)
         .jpeg_set_out_colorspace(out);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&stream), options);
+    let mut decoder = JpegDecoder::new_with_options(Reader::new(&stream), options);
     let mut stored = decoder.decode().map_err(refusal)?;
     if matches!(colours, Colours::Cmyk | Colours::Ycck) {
         in_place_rgb(&mut stored, colours);

@@ -18,6 +18,7 @@ mod gif;
 mod jpeg;
 mod orientation;
 mod png;
+mod reader;
 mod webp;
 
 use std::fmt;
