@@ -10,6 +10,7 @@ use arguments::{Arguments, Command};
 use clap::Parser;
 use pretrain::train::Run;
 use pretrain::{Bench, Error, Inspection, forward, inspect, preset_sizes};
+use pretrain_kernels::prepare_process;
 use progress::{Shown, shares};
 use serde_json::json;
 
@@ -40,6 +41,8 @@ impl From<Exit> for ExitCode {
 }
 
 fn main() -> ExitCode {
+    // without it everything works, but more slowly
+    prepare_process();
     let exit = match run(Arguments::parse()) {
         Ok((text, exit)) => {
             print(&text);

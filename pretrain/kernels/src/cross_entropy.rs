@@ -14,6 +14,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
+use crate::collected::collect;
 use crate::element::{Element, by_dtype, check, check_vector, dims, elements, slice};
 use crate::product::Matrix;
 use crate::softmax::{max_and_sum, softmax_row};
@@ -193,16 +194,17 @@ impl OfVocabulary {
         scalar::<T>(&losses)
     }
 
-    /// Gradients to x, w and bias.
+    /// Gradients to x, w (unless those of the tensor `collected`, which is w, are collected) and bias.
     fn backward<T: Element>(
         &self,
         x: &[T],
         w: &[T],
         bias: &[T],
         d_sum: T,
-    ) -> candle_core::Result<[Vec<T>; 3]> {
+        collected: &Tensor,
+    ) -> candle_core::Result<(Vec<T>, Option<Vec<T>>, Vec<T>)> {
         let mut d_x = vec![T::ZERO; x.len()];
-        let mut d_w = vec![T::ZERO; w.len()];
+        let mut d_w = None;
         let mut d_bias = vec![0.0; bias.len()];
         let kept = self.kept().take();
         let mut kept = kept.map(T::cpu_storage_data).transpose()?;
@@ -219,11 +221,20 @@ impl OfVocabulary {
                 d_x[row * self.inputs..][..self.inputs].copy_from_slice(d_row);
             }
             let gathered = Matrix::new(&gathered, [block.len(), self.inputs], [self.inputs, 1]);
-            tiled_product(&mut d_w, index > 0, d_logits.transposed(), gathered, |_, _, _| {});
+            let add = |sums: &mut [T]| {
+                tiled_product(sums, true, d_logits.transposed(), gathered, |_, _, _| {});
+            };
+            if collect(collected, add).is_none() {
+                let d_w = d_w.get_or_insert_with(|| vec![T::ZERO; w.len()]);
+                tiled_product(d_w, index > 0, d_logits.transposed(), gathered, |_, _, _| {});
+            }
             let sums = column_sums(&logits, self.words);
             d_bias.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
         }
-        Ok([d_x, d_w, d_bias.into_iter().map(T::from_f64).collect()])
+        if self.labelled.is_empty() && collect(collected, |_: &mut [T]| ()).is_none() {
+            d_w = Some(vec![T::ZERO; w.len()]);
+        }
+        Ok((d_x, d_w, d_bias.into_iter().map(T::from_f64).collect()))
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Option<CpuStorage>> {
@@ -265,10 +276,10 @@ impl CustomOp3 for OfVocabulary {
             let bias_guard = bias.storage_and_layout();
             let (w_values, bias_values) = (elements::<T>(&w_guard)?, elements::<T>(&bias_guard)?);
             let d_sum = d_sum.to_scalar::<T>()?;
-            let gradients = self.backward(elements::<T>(&x_guard)?, w_values, bias_values, d_sum)?;
-            let [d_x, d_w, d_bias] = gradients;
+            let gradients = self.backward(elements::<T>(&x_guard)?, w_values, bias_values, d_sum, w)?;
+            let (d_x, d_w, d_bias) = gradients;
             let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-            Ok((Some(tensor(d_x, x)?), Some(tensor(d_w, w)?), Some(tensor(d_bias, bias)?)))
+            Ok((Some(tensor(d_x, x)?), d_w.map(|d_w| tensor(d_w, w)).transpose()?, Some(tensor(d_bias, bias)?)))
         })
     }
 }

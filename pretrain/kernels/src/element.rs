@@ -16,6 +16,8 @@ pub(crate) trait Element: WithDType + std::fmt::Debug + Neg<Output = Self> {
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
     fn is_nan(self) -> bool;
+    /// The same numbers, where the type is f32.
+    fn of_f32(values: &mut [f32]) -> Option<&mut [Self]>;
 }
 
 impl Element for f32 {
@@ -65,6 +67,10 @@ impl Element for f32 {
     fn is_nan(self) -> bool {
         self.is_nan()
     }
+
+    fn of_f32(values: &mut [f32]) -> Option<&mut [Self]> {
+        Some(values)
+    }
 }
 
 impl Element for f64 {
@@ -84,6 +90,10 @@ impl Element for f64 {
     #[inline(always)]
     fn is_nan(self) -> bool {
         self.is_nan()
+    }
+
+    fn of_f32(_: &mut [f32]) -> Option<&mut [Self]> {
+        None
     }
 }
 

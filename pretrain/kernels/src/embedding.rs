@@ -8,6 +8,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
+use crate::collected::collect;
 use crate::element::{Element, by_dtype, check, dims, elements, slice};
 use crate::product::Shared;
 use crate::{Error, Result};
@@ -103,27 +104,36 @@ impl<const N: usize> Lookup<N> {
         padding: Option<u32>,
         table: &Tensor,
         d_y: &[T],
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<Option<Tensor>> {
         let mut tokens: Vec<usize> = (0..ids.len()).filter(|token| Some(ids[*token]) != padding).collect();
         tokens.sort_by_key(|token| ids[*token]); // stable: equal ids stay in order
         let groups: Vec<&[usize]> = tokens.chunk_by(|a, b| ids[*a] == ids[*b]).collect();
+        let add = |d_table: &mut [T]| self.add_groups(ids, &groups, d_y, d_table);
+        if collect(table, add).is_some() {
+            return Ok(None);
+        }
         let mut d_table = vec![T::ZERO; table.elem_count()];
-        let shared = Shared::new(&mut d_table);
+        add(&mut d_table);
+        Tensor::from_vec(d_table, table.shape(), table.device()).map(Some)
+    }
+
+    /// Adds the sum of each group's gradients to the group's row.
+    fn add_groups<T: Element>(&self, ids: &[u32], groups: &[&[usize]], d_y: &[T], d_table: &mut [T]) {
+        let shared = Shared::new(d_table);
         groups.into_par_iter().for_each_init(
             || vec![0.0; self.width],
             |sums, group| {
                 sums.fill(0.0);
-                for token in group {
+                for token in *group {
                     let d_y = &d_y[token * self.width..][..self.width];
                     sums.iter_mut().zip(d_y).for_each(|(sum, d_y)| *sum += d_y.to_f64());
                 }
                 let first = ids[group[0]] as usize * self.width;
                 // SAFETY: a row of the table belongs to one group, and a group to one task.
                 let mut row = unsafe { shared.tile(first, [1, self.width], self.width) };
-                row.row(0).iter_mut().zip(sums).for_each(|(to, sum)| *to = T::from_f64(*sum));
+                row.row(0).iter_mut().zip(sums).for_each(|(to, sum)| *to += T::from_f64(*sum));
             },
         );
-        Tensor::from_vec(d_table, table.shape(), table.device())
     }
 
     fn gradients(&self, tables: [&Tensor; N], d_y: &Tensor) -> candle_core::Result<[Option<Tensor>; N]> {
@@ -134,7 +144,7 @@ impl<const N: usize> Lookup<N> {
             let d_y = elements::<T>(&d_y)?;
             let lookups = self.ids.iter().zip(self.padding);
             for ((gradient, table), (ids, padding)) in gradients.iter_mut().zip(tables).zip(lookups) {
-                *gradient = table.track_op().then(|| self.scatter(ids, padding, table, d_y)).transpose()?;
+                *gradient = table.track_op().then(|| self.scatter(ids, padding, table, d_y)).transpose()?.flatten();
             }
         });
         Ok(gradients)

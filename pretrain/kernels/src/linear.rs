@@ -9,6 +9,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
+use crate::collected::collect;
 use crate::element::{Element, by_dtype, check, check_vector, dims, elements, slice};
 use crate::product::{Matrix, MatrixMut, Shared};
 use crate::simd::{Kernel, widest};
@@ -136,16 +137,29 @@ impl Linear {
         };
         let d_w = || {
             let x = Matrix::new(elements::<T>(&x_guard)?, [self.rows, self.inputs], [self.inputs, 1]);
-            product(w, d_y_matrix.transposed(), x)
+            let add = |sums: &mut [T]| tiled_product(sums, true, d_y_matrix.transposed(), x, |_, _, _| {});
+            match collect(w, add) {
+                Some(()) => Ok(None),
+                None => product(w, d_y_matrix.transposed(), x).map(Some),
+            }
         };
         let d_bias = |bias: &Tensor| {
             let sums = column_sums(d_y, self.outputs);
-            Tensor::from_vec(sums.into_iter().map(T::from_f64).collect(), bias.shape(), bias.device())
+            let add = |to: &mut [T]| {
+                to.iter_mut().zip(&sums).for_each(|(to, sum)| *to += T::from_f64(*sum));
+            };
+            match collect(bias, add) {
+                Some(()) => Ok(None),
+                None => {
+                    let sums = sums.into_iter().map(T::from_f64).collect();
+                    Tensor::from_vec(sums, bias.shape(), bias.device()).map(Some)
+                }
+            }
         };
         Ok([
             x.track_op().then(d_x).transpose()?,
-            w.track_op().then(d_w).transpose()?,
-            bias.filter(|bias| bias.track_op()).map(d_bias).transpose()?,
+            w.track_op().then(d_w).transpose()?.flatten(),
+            bias.filter(|bias| bias.track_op()).map(d_bias).transpose()?.flatten(),
         ])
     }
 }

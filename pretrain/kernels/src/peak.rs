@@ -56,7 +56,7 @@ fn wide() {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn fused() {
-    chains(|x, y, z| f32::mul_add(x, y, z));
+    chains(f32::mul_add);
 }
 
 #[inline(always)]

@@ -1,7 +1,9 @@
 //! The encoder: post-norm transformer layers (Paper: 1706.03762, section 3.1), and BERT's pooler.
 
 use candle_core::{Device, Tensor};
-use pretrain_kernels::{Attention, attention, layer_norm, linear, linear_gelu, residual_layer_norm, tanh};
+use pretrain_kernels::{
+    Attention, attention, concatenate, layer_norm, linear, linear_gelu, residual_layer_norm, tanh,
+};
 
 use super::batch::Batch;
 use super::config::ModelConfig;
@@ -145,8 +147,8 @@ impl Layer {
 
         // one product makes queries, keys and values
         let parts = [&self.query, &self.key, &self.value];
-        let w_3hh = Tensor::cat(&parts.map(|part| &part.w_oi), 0)?;
-        let bias_3h = Tensor::cat(&parts.map(|part| &part.bias_o), 0)?;
+        let w_3hh = concatenate(parts.map(|part| &part.w_oi))?;
+        let bias_3h = concatenate(parts.map(|part| &part.bias_o))?;
         let qkv_t3h = linear(x_th, &w_3hh, Some(&bias_3h))?;
         let dropout = drop(Place::Attention(self.number), self.attention_rate);
         let seen_th = attention(

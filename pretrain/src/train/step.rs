@@ -90,7 +90,7 @@ impl<'a> Learner<'a> {
         let losses = self.model.forward(batch, targets, pass)?;
         let [masked_token, contrastive] = values(&losses)?;
         let forward_s = started.elapsed().as_secs_f64();
-        gradients.add(self.parameters, &total(&losses, counts)?.backward()?)?;
+        gradients.backward(self.parameters, &total(&losses, counts)?)?;
         let backward_s = started.elapsed().as_secs_f64() - forward_s;
         Ok(MicroBatch { masked_token, contrastive, forward_s, backward_s })
     }
@@ -117,19 +117,16 @@ impl<'a> Learner<'a> {
         let forward_s = started.elapsed().as_secs_f64();
 
         let mut reached = gradients.begin_parts();
-        let store = total(&losses, counts)?.backward()?;
-        gradients.add_part(self.parameters, &store, &mut reached)?;
+        let store = gradients.backward_part(self.parameters, &total(&losses, counts)?, &mut reached)?;
         let mut d_x = gradient(&store, &last)?;
         for layer in (0..n_layers).rev() {
             let x = Var::from_tensor(&inputs.pop().expect("every layer has an input"))?;
             let y = self.model.encoder().layer(layer, x.as_tensor(), batch, pass)?;
-            let store = (y * &d_x)?.sum_all()?.backward()?;
-            gradients.add_part(self.parameters, &store, &mut reached)?;
+            let store = gradients.backward_part(self.parameters, &(y * &d_x)?.sum_all()?, &mut reached)?;
             d_x = gradient(&store, &x)?;
         }
         let y = self.model.encoder().embed(batch, pass)?;
-        let store = (y * &d_x)?.sum_all()?.backward()?;
-        gradients.add_part(self.parameters, &store, &mut reached)?;
+        gradients.backward_part(self.parameters, &(y * &d_x)?.sum_all()?, &mut reached)?;
         reached.require_all(self.parameters)?;
         let backward_s = started.elapsed().as_secs_f64() - forward_s;
         Ok(MicroBatch { masked_token, contrastive, forward_s, backward_s })

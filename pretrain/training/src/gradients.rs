@@ -1,7 +1,9 @@
 //! Gradients of all parameters as one flat vector: added up, reduced over ranks, measured, clipped.
 
+use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use pretrain_comm::Collective;
+use pretrain_kernels::backward_into;
 use rayon::prelude::*;
 
 use crate::{Error, Parameters, Result};
@@ -36,6 +38,35 @@ impl Gradients {
         let mut reached = self.begin_parts();
         self.add_part(parameters, store, &mut reached)?;
         reached.require_all(parameters)
+    }
+
+    /// Adds the gradients of a loss: what [`add`](Self::add) does with `loss.backward()`, in less time and memory.
+    ///
+    /// # Errors
+    /// As there, and those of the operations.
+    pub fn backward(&mut self, parameters: &Parameters, loss: &Tensor) -> Result<()> {
+        let mut reached = self.begin_parts();
+        self.backward_part(parameters, loss, &mut reached)?;
+        reached.require_all(parameters)
+    }
+
+    /// Adds the gradients of a loss that depends on some of the parameters, and notes on which; the gradients of all that is
+    /// no parameter.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward), but for parameters that are not reached.
+    pub fn backward_part(
+        &mut self,
+        parameters: &Parameters,
+        loss: &Tensor,
+        reached: &mut Reached,
+    ) -> Result<GradStore> {
+        let ranges: Vec<_> = parameters.iter().map(|one| (one.tensor().id(), one.range())).collect();
+        let collected = backward_into(loss, &ranges, &mut self.values)?;
+        reached.0.resize(ranges.len(), false);
+        reached.0.iter_mut().zip(collected.reached).for_each(|(reached, now)| *reached |= now);
+        self.add_part(parameters, &collected.store, reached)?;
+        Ok(collected.store)
     }
 
     /// Before a micro-batch whose backward pass comes in parts, for some of the parameters each.
@@ -147,7 +178,7 @@ pub fn require_finite(loss: f64, name: &str, step: u64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Tensor};
+    use candle_core::Device;
 
     use super::*;
 
@@ -161,12 +192,16 @@ mod tests {
         Parameters::new(&tensors.into()).unwrap()
     }
 
-    fn backward(parameters: &Parameters, factors: [f64; 3]) -> GradStore {
+    fn loss(parameters: &Parameters, factors: [f64; 3]) -> Tensor {
         let terms = parameters.iter().zip(factors).filter(|(_, factor)| *factor != 0.0);
         let terms: Vec<Tensor> = terms
             .map(|(p, factor)| (p.tensor().sqr().unwrap().sum_all().unwrap() * factor).unwrap())
             .collect();
-        Tensor::stack(&terms, 0).unwrap().sum_all().unwrap().backward().unwrap()
+        Tensor::stack(&terms, 0).unwrap().sum_all().unwrap()
+    }
+
+    fn backward(parameters: &Parameters, factors: [f64; 3]) -> GradStore {
+        loss(parameters, factors).backward().unwrap()
     }
 
     #[test]
@@ -177,6 +212,11 @@ mod tests {
         gradients.add(&parameters, &backward(&parameters, [1.0, -0.5, 1.0])).unwrap();
         assert_eq!(gradients.values(), [3.0, 6.0, 3.0, 0.0]);
         let norm = 54f64.sqrt();
+        let mut again = Gradients::zeros(&parameters);
+        for factors in [[0.5, 1.0, 1.0], [1.0, -0.5, 1.0]] {
+            again.backward(&parameters, &loss(&parameters, factors)).unwrap();
+        }
+        assert_eq!(gradients, again);
         assert_eq!(gradients.clip(&parameters, Some(norm + 1e-9), 0).unwrap(), norm);
         assert_eq!(gradients.values(), [3.0, 6.0, 3.0, 0.0]);
         assert_eq!(gradients.clip(&parameters, Some(norm / 3.0), 0).unwrap(), norm);
