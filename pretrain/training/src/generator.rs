@@ -31,6 +31,8 @@ pub enum Stream {
     Pollution = 8,
     /// Which of several data sets a sample comes from; the step is 0.
     DatasetMix = 9,
+    /// Which token comes next in a caption that is drawn; the step is the training step.
+    Sampling = 10,
 }
 
 /// The random numbers of one seed, stream and step; each is found by its index.
