@@ -51,6 +51,45 @@ fn automaton(constraints: &[Vec<Vec<u32>>]) -> Automaton {
     Automaton::new(&constraints).unwrap()
 }
 
+type Beams = Vec<Vec<(Vec<u32>, f64)>>;
+
+/// The beams of every state in the end, as the documentation of the search says it; everything sorted, nothing shared.
+fn plain_states(
+    model: &MadeUp,
+    image: usize,
+    automaton: &Automaton,
+    settings: &ConstrainedSettings,
+) -> Beams {
+    let mut states: Beams = vec![Vec::new(); automaton.states()];
+    states[0].push((vec![SPECIAL.cls], 0.0));
+    for _ in 1..settings.max_length {
+        let mut arrived: Beams = vec![Vec::new(); states.len()];
+        for (from, captions) in states.iter().enumerate() {
+            for (tokens, sum) in captions {
+                let ended = tokens.last() == Some(&SPECIAL.sep);
+                for (token, more) in (0u32..).zip(model.log_probabilities(image, tokens)) {
+                    let (grown, sum) = match ended {
+                        true if token == SPECIAL.sep => (tokens.clone(), *sum),
+                        true => continue,
+                        false => (tokens.iter().copied().chain([token]).collect(), sum + more),
+                    };
+                    if sum > f64::NEG_INFINITY {
+                        automaton
+                            .next(from, token)
+                            .for_each(|state| arrived[state].push((grown.clone(), sum)));
+                    }
+                }
+            }
+        }
+        for captions in &mut arrived {
+            captions.sort_by(|one, other| other.1.total_cmp(&one.1));
+            captions.truncate(settings.beams);
+        }
+        states = arrived;
+    }
+    states
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -67,6 +106,28 @@ proptest! {
         let main: BTreeSet<usize> =
             states.iter().copied().filter(|state| *state < Automaton::MAIN_STATES).collect();
         prop_assert_eq!(main, readings(&tokens, &constraints, 0));
+    }
+
+    #[test]
+    fn narrow_beams_are_as_documented(
+        seed in any::<u64>(), max_length in 2usize..9, beams in 1usize..5,
+        constraints in prop::collection::vec(constraints(10), 1..3),
+    ) {
+        let mut model = MadeUp::new(seed, 12, constraints.len() as u64);
+        let automata: Vec<Automaton> = constraints.iter().map(|constraints| automaton(constraints)).collect();
+        let settings = ConstrainedSettings { max_length, beams, satisfy: 2 };
+        let found = constrained_beam_search(&mut model, &automata, SPECIAL, &settings).unwrap();
+        for (image, (found, automaton)) in found.iter().zip(&automata).enumerate() {
+            let wanted = plain_states(&model, image, automaton, &settings);
+            prop_assert_eq!(found.states.len(), wanted.len());
+            for (got, wanted) in found.states.iter().zip(&wanted) {
+                prop_assert_eq!(got.len(), wanted.len());
+                for (got, (tokens, sum)) in got.iter().zip(wanted) {
+                    prop_assert_eq!(&got.tokens, &tokens[1..]);
+                    prop_assert!((got.log_probability - sum).abs() < 1e-5);
+                }
+            }
+        }
     }
 
     /// With room for every caption, the search finds what looking at all captions finds.

@@ -22,7 +22,32 @@ pub(crate) fn log_normaliser(logits_v: &[f32], place: Place) -> Result<f64> {
 pub(crate) fn exponentials(logits_v: &mut [f32], place: Place) -> Result<f64> {
     let highest = highest(logits_v, place)?;
     logits_v.iter_mut().for_each(|logit| *logit = exponential(*logit - highest));
-    Ok(logits_v.iter().copied().map(f64::from).sum())
+    Ok(logits_v.chunks(BLOCK).map(sum_of_block).sum())
+}
+
+/// The token at which weights, added up in the order of tokens, exceed `target`; the last possible one where they do not.
+pub(crate) fn at_sum(weights_v: &[f32], target: f64) -> u32 {
+    let (mut before, mut last) = (0.0, 0);
+    for (number, block) in weights_v.chunks(BLOCK).enumerate() {
+        let sum = sum_of_block(block);
+        if sum == 0.0 {
+            continue;
+        }
+        let is_here = before + sum > target;
+        let mut within = before;
+        for (place, weight) in block.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+            last = number * BLOCK + place;
+            within += f64::from(*weight);
+            if is_here && within > target {
+                break;
+            }
+        }
+        if is_here {
+            break;
+        }
+        before += sum;
+    }
+    last as u32
 }
 
 /// The repetition penalty (Paper: 1909.05858, section 4.1, in its published form): a logit of a token that is in the caption
@@ -93,6 +118,15 @@ const BLOCK: usize = 256;
 /// Sums and maxima run in so many lanes, which the compiler turns into vectors.
 const LANES: usize = 16;
 
+fn sum_of_block(weights: &[f32]) -> f64 {
+    let mut lanes = [0f32; LANES];
+    let (whole, rest) = weights.as_chunks::<LANES>();
+    for chunk in whole {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, weight)| *lane += weight);
+    }
+    f64::from(lanes.into_iter().chain(rest.iter().copied()).sum::<f32>())
+}
+
 fn sum_of_exponentials(block: &[f32], highest: f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let (whole, rest) = block.as_chunks::<LANES>();
@@ -112,13 +146,16 @@ fn exponential(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let held = if x < -87.0 { -87.0 } else { x };
-    let n = held * std::f32::consts::LOG2_E + ROUND - ROUND;
+    // n stands in the low bits of the rounded number.
+    let rounded = held * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = held - n * LN_2_HIGH - n * LN_2_LOW;
     let mut series = 1.0 / 5040.0;
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         series = series * r + coefficient;
     }
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    let power = f32::from_bits(exponent << 23);
     if x < -87.0 { 0.0 } else { series * power }
 }
 
@@ -184,6 +221,19 @@ mod tests {
             assert_eq!(best(&logits, n, odd), wanted[..n]);
         }
         assert_eq!(best(&[1.0, f32::NEG_INFINITY, 2.0], 9, |_| false), [(2.0, 2), (1.0, 0)]);
+    }
+
+    #[test]
+    fn where_a_sum_is_reached() {
+        let weights = [0.0, 2.0, 0.0, 1.0, 0.0];
+        assert_eq!([0.0, 1.9, 2.0, 2.9, 3.0].map(|target| at_sum(&weights, target)), [1, 1, 3, 3, 3]);
+        let mut weights = vec![1.0; 1000];
+        weights[256..600].fill(0.0);
+        for (target, token) in
+            [(0.0, 0), (255.5, 255), (256.0, 600), (300.5, 644), (655.0, 999), (700.0, 999)]
+        {
+            assert_eq!(at_sum(&weights, target), token, "{target}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     Caption, GreedySettings, NextToken, Open, SamplingSettings,
-    logits::{Place, best, exponentials, log_normaliser, penalise},
+    logits::{Place, at_sum, best, exponentials, log_normaliser, penalise},
     model::{Grown, Steps},
 };
 use crate::Result;
@@ -66,7 +66,7 @@ pub fn sample(
         }
         // Positions end far below 2^16.
         let number = draws.first_image * settings.samples as u64 + caption as u64;
-        let token = draw(logits_v, sum * generator.unit(number << 16 | open.length() as u64));
+        let token = at_sum(logits_v, sum * generator.unit(number << 16 | open.length() as u64));
         Ok(Choice { token, log_probability: (f64::from(logits_v[token as usize]) / sum).ln() })
     };
     let rows = (0..images).flat_map(|image| std::iter::repeat_n(image, settings.samples));
@@ -133,7 +133,8 @@ fn keep_top_k(logits_v: &mut [f32], k: usize) {
 /// Leaves the likeliest tokens whose weights together just exceed `p` of `sum`, at least one; of equal ones the lowest. Returns
 /// the sum of those left. Only as many tokens as needed are put in order.
 fn keep_top_p(weights_v: &mut [f32], sum: f64, p: f64) -> f64 {
-    let mut order: Vec<(f32, u32)> = weights_v.iter().copied().zip(0u32..).collect();
+    let possible = weights_v.iter().copied().zip(0u32..).filter(|(weight, _)| *weight > 0.0);
+    let mut order: Vec<(f32, u32)> = possible.collect();
     let heavier = |one: &(f32, u32), other: &(f32, u32)| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1));
     let (mut sorted, mut kept, mut left) = (0, 0, 0.0);
     while kept < order.len() && (kept == 0 || left <= p * sum) {
@@ -151,22 +152,6 @@ fn keep_top_p(weights_v: &mut [f32], sum: f64, p: f64) -> f64 {
     }
     order[kept..].iter().for_each(|(_, token)| weights_v[*token as usize] = 0.0);
     left
-}
-
-/// The token at which the weights, added up in the order of tokens, exceed `target`.
-fn draw(weights_v: &[f32], target: f64) -> u32 {
-    let mut sum = 0.0;
-    let mut last = 0;
-    for (token, &weight) in (0u32..).zip(weights_v) {
-        if weight > 0.0 {
-            sum += f64::from(weight);
-            last = token;
-            if sum > target {
-                break;
-            }
-        }
-    }
-    last
 }
 
 #[cfg(test)]
@@ -200,11 +185,5 @@ mod tests {
         let mut weights = vec![1.0f32; 1000];
         assert_eq!(keep_top_p(&mut weights, 1000.0, 0.5), 501.0);
         assert!(weights[..501].iter().all(|w| *w == 1.0) && weights[501..].iter().all(|w| *w == 0.0));
-    }
-
-    #[test]
-    fn drawing() {
-        let weights = [0.0, 2.0, 0.0, 1.0, 0.0];
-        assert_eq!([0.0, 1.9, 2.0, 2.9, 3.0].map(|target| draw(&weights, target)), [1, 1, 3, 3, 3]);
     }
 }
