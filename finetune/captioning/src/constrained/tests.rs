@@ -9,14 +9,14 @@ use super::*;
 use crate::made_up::{MadeUp, SPECIAL};
 
 /// Which sets of constraints a caption can be read to satisfy, in words: a token that begins an open constraint may go on to its
-/// next piece; whatever else follows a beginning is read over, once. A token that is awaited by the last of the awaited
-/// constraints cannot be passed over.
+/// next piece; whatever else follows a beginning is read over, once. A token that begins the last open constraint cannot be passed
+/// over.
 fn readings(tokens: &[u32], constraints: &[Vec<Vec<u32>>], satisfied: usize) -> BTreeSet<usize> {
     let Some((token, rest)) = tokens.split_first() else { return [satisfied].into() };
-    let open = (0..constraints.len()).filter(|number| satisfied >> number & 1 == 0);
+    let mut open = (0..constraints.len()).filter(|number| satisfied >> number & 1 == 0);
     let begun: Vec<usize> = open.clone().filter(|number| constraints[*number][0].contains(token)).collect();
     let mut all = BTreeSet::new();
-    if begun.last().is_none() || begun.last() != open.last().as_ref() {
+    if begun.is_empty() || begun.last() != open.next_back().as_ref() {
         all.extend(readings(rest, constraints, satisfied));
     }
     for number in begun {

@@ -198,6 +198,25 @@ fn a_cut_distribution_is_the_one_that_is_scored() {
     assert!((2..6).contains(&first(both)), "the share is of what is left of the six");
 }
 
+/// Logits divided by the temperature, then normalised.
+#[test]
+fn heat_flattens() {
+    for temperature in [0.5, 3.0] {
+        let mut model = MadeUp::new(4, 12, 1);
+        let settings = SamplingSettings { max_length: 2, samples: 2000, temperature, ..Default::default() };
+        let drawn = sample(&mut model, 1, SPECIAL, &settings, DRAWS).unwrap().remove(0);
+        let weights: Vec<f64> = model
+            .row(0, &[SPECIAL.cls])
+            .iter()
+            .map(|logit| (f64::from(*logit) / f64::from(temperature)).exp())
+            .collect();
+        for caption in &drawn {
+            let share = weights[caption.tokens[0] as usize] / weights.iter().sum::<f64>();
+            assert!(close(caption.score, share.ln()), "{temperature}: {caption:?}");
+        }
+    }
+}
+
 #[test]
 fn draws_belong_to_pictures_and_not_to_batches() {
     let settings = SamplingSettings { max_length: 7, samples: 3, ..SamplingSettings::default() };

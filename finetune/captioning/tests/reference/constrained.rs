@@ -17,7 +17,7 @@ fn automaton(case: &Value, forms: &Value, model: &Tables) -> Automaton {
     };
     let constraint = |name: &String| Constraint::new(name.split(' ').map(piece).collect());
     let constraints: Vec<Constraint> = texts(&case["constraints"]).iter().map(constraint).collect();
-    Automaton::new(&constraints).unwrap()
+    Automaton::new(&constraints).expect("legal constraints")
 }
 
 #[test]
