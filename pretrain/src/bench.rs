@@ -75,10 +75,11 @@ impl Bench {
         let config = self.sizes.config(DATA, RegionGeometry::Wh)?;
         let parameters = Parameters::new(&initialise(&Shapes::of_pretraining(&config), &config, SEED)?)?;
         let learner = Learner::new(&config, &parameters, self.recompute)?;
-        let mut optimiser = Optimiser::new(Rule::OscarAdamW(OscarAdamW::default()), &parameters, |parameter| {
-            let decays = !parameter.name().ends_with("bias") && !parameter.name().contains("LayerNorm");
-            Group { weight_decay: if decays { 0.01 } else { 0.0 }, rate_factor: 1.0 }
-        });
+        let mut optimiser =
+            Optimiser::new(Rule::OscarAdamW(OscarAdamW::default()), &parameters, |parameter| {
+                let decays = !parameter.name().ends_with("bias") && !parameter.name().contains("LayerNorm");
+                Group { weight_decay: if decays { 0.01 } else { 0.0 }, rate_factor: 1.0 }
+            });
         let mut gradients = Gradients::zeros(&parameters);
 
         let mut seconds: [Vec<f64>; 4] = Default::default();
@@ -97,8 +98,7 @@ impl Bench {
             let before = Instant::now();
             gradients.clip(&parameters, Some(CLIP), step)?;
             optimiser.step(&parameters, &gradients, 5e-5)?;
-            let parts =
-                [started.elapsed(), before.elapsed()].map(|elapsed| elapsed.as_secs_f64());
+            let parts = [started.elapsed(), before.elapsed()].map(|elapsed| elapsed.as_secs_f64());
             losses.push(seen.masked_token / counts[0].max(1.0) + seen.contrastive / counts[1]);
             if step > 0 {
                 let parts = [parts[0], seen.forward_s, seen.backward_s, parts[1]];
@@ -126,7 +126,9 @@ impl Bench {
         let width = self.regions * config.img_feature_dim;
         let example = |place: usize| {
             let ids: Vec<u32> = (0..self.text)
-                .map(|i| 1000 + words.below((place * self.text + i) as u64, config.vocab_size as u64 - 1000) as u32)
+                .map(|i| {
+                    1000 + words.below((place * self.text + i) as u64, config.vocab_size as u64 - 1000) as u32
+                })
                 .collect();
             let n_labels = (self.text as f64 * MASKED).round().max(1.0) as usize;
             let token_labels = (0..self.text)

@@ -53,7 +53,8 @@ pub fn forward(model: &Path, inputs: &Path, out: &Path, gradients: bool) -> Resu
     if gradients && n_tokens + n_samples == 0 {
         return Err(Error::Input {
             tensor: "masked_lm_labels".to_owned(),
-            problem: "and contrastive_labels hold no label, so that there is no loss to take gradients of".to_owned(),
+            problem: "and contrastive_labels hold no label, so that there is no loss to take gradients of"
+                .to_owned(),
             hint: "give one of them, or leave out --gradients".to_owned(),
         });
     }
@@ -94,12 +95,13 @@ pub fn forward(model: &Path, inputs: &Path, out: &Path, gradients: bool) -> Resu
         }
     }
     let names = outputs.keys().cloned().collect();
-    let bytes = safetensors::serialize(&outputs, None::<HashMap<String, String>>).map_err(|error| Error::Unfit {
-        path: out.to_owned(),
-        field: "tensors".to_owned(),
-        problem: error.to_string(),
-        hint: "please report this".to_owned(),
-    })?;
+    let bytes =
+        safetensors::serialize(&outputs, None::<HashMap<String, String>>).map_err(|error| Error::Unfit {
+            path: out.to_owned(),
+            field: "tensors".to_owned(),
+            problem: error.to_string(),
+            hint: "please report this".to_owned(),
+        })?;
     data_specs::durable::write_durably(out, &bytes, "forward")?;
     Ok(names)
 }

@@ -37,8 +37,13 @@ pub(crate) fn tiled_product<T: Element>(
         let (c, end_c) = (tile_c * columns / tiles_c, (tile_c + 1) * columns / tiles_c);
         // SAFETY: this tile is this task's alone.
         let mut out = unsafe { shared.tile(r * columns + c, [end_r - r, end_c - c], columns) };
-        let rhs = rhs.transposed().rows(c, end_c - c).transposed();
-        multiply(&mut out, accumulate, lhs.rows(r, end_r - r), rhs);
+        if lhs.column_count() > 0 {
+            let rhs = rhs.transposed().rows(c, end_c - c).transposed();
+            multiply(&mut out, accumulate, lhs.rows(r, end_r - r), rhs);
+        } else if !accumulate {
+            // a product over nothing, as in the weight gradient of no rows
+            (0..out.row_count()).for_each(|row| out.row(row).fill(T::ZERO));
+        }
         finish(&mut out, r, c);
     });
 }

@@ -81,7 +81,8 @@ impl Batch {
             let n = example.token_ids.len();
             let wanted = example.n_regions * config.img_feature_dim;
             if example.segment_ids.len() != n || example.regions.len() != wanted {
-                let got = format!("{} segments, {} numbers", example.segment_ids.len(), example.regions.len());
+                let got =
+                    format!("{} segments, {} numbers", example.segment_ids.len(), example.regions.len());
                 return Err(unfit(
                     "an example",
                     format!("has {n} tokens and {} regions, but {got}", example.n_regions),
@@ -117,7 +118,11 @@ impl Batch {
         let features = dims("img_feats", &padded.img_feats_brd, 3, DType::F32)?;
         let r = features[1];
         if segments != ids {
-            return Err(unfit("token_type_ids", format!("are {segments:?}"), &format!("{ids:?}, as input_ids")));
+            return Err(unfit(
+                "token_type_ids",
+                format!("are {segments:?}"),
+                &format!("{ids:?}, as input_ids"),
+            ));
         }
         if features[0] != b || features[2] != config.img_feature_dim {
             let hint = format!("[{b}, r, {}]: the model's img_feature_dim", config.img_feature_dim);
@@ -249,7 +254,8 @@ impl Parts {
 
 fn unsigned(name: &str, ids: &Tensor) -> Result<Vec<u32>> {
     let ids = ids.flatten_all()?.to_vec1::<i64>()?;
-    let unsigned = ids.iter().map(|id| u32::try_from(*id).map_err(|_| *id)).collect::<std::result::Result<_, _>>();
+    let unsigned =
+        ids.iter().map(|id| u32::try_from(*id).map_err(|_| *id)).collect::<std::result::Result<_, _>>();
     unsigned.map_err(|id| unfit(name, format!("have the id {id}"), "ids are 0 or above"))
 }
 

@@ -27,9 +27,8 @@ pub(crate) struct Embeddings {
 impl Embeddings {
     pub(crate) fn new(config: &ModelConfig, tensors: Tensors<'_>) -> Result<Self> {
         let h = config.hidden_size;
-        let table = |name: &str, rows| {
-            tensors.get(&format!("bert.embeddings.{name}_embeddings.weight"), &[rows, h])
-        };
+        let table =
+            |name: &str, rows| tensors.get(&format!("bert.embeddings.{name}_embeddings.weight"), &[rows, h]);
         let region_norm = config
             .has_region_norm()
             .then(|| tensors.norm("bert.LayerNorm", h, config.img_layer_norm_eps))
@@ -65,7 +64,13 @@ impl Embeddings {
     }
 }
 
-fn dropped(x: Tensor, pass: Pass, place: Place, rate: f64, numbers: &std::sync::Arc<[u32]>) -> Result<Tensor> {
+fn dropped(
+    x: Tensor,
+    pass: Pass,
+    place: Place,
+    rate: f64,
+    numbers: &std::sync::Arc<[u32]>,
+) -> Result<Tensor> {
     Ok(match pass.dropout(place, rate, numbers) {
         Some(how) => dropout(&x, &how)?,
         None => x,

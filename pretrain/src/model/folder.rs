@@ -67,7 +67,10 @@ impl ModelFolder {
                 return Err(Error::Unfit {
                     path,
                     field: "bert.LayerNorm".to_owned(),
-                    problem: format!("{}, use_img_layernorm is {said}", if has_norm { "is there" } else { "is missing" }),
+                    problem: format!(
+                        "{}, use_img_layernorm is {said}",
+                        if has_norm { "is there" } else { "is missing" }
+                    ),
                     hint: "correct use_img_layernorm in config.json".to_owned(),
                 });
             }

@@ -47,7 +47,11 @@ impl<'a> Learner<'a> {
             let detached = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
             PretrainingModel::new(config, &detached)
         });
-        Ok(Self { parameters, model: PretrainingModel::new(config, &tensors)?, forgetful: forgetful.transpose()? })
+        Ok(Self {
+            parameters,
+            model: PretrainingModel::new(config, &tensors)?,
+            forgetful: forgetful.transpose()?,
+        })
     }
 
     /// The network.

@@ -59,8 +59,11 @@ fn gradients_are_those_of_finite_differences() {
 fn padding_gets_no_gradient() {
     let tables = [var(1, &[5, 3], DType::F32), var(2, &[4, 3], DType::F32), var(3, &[2, 3], DType::F32)];
     let gradient = |padding| {
-        let y =
-            embedding_sum((&tables[0], &[4, 0, 4], padding), (&tables[1], &[0, 1, 2]), (&tables[2], &[1, 1, 0]));
+        let y = embedding_sum(
+            (&tables[0], &[4, 0, 4], padding),
+            (&tables[1], &[0, 1, 2]),
+            (&tables[2], &[1, 1, 0]),
+        );
         numbers(y.unwrap().sum_all().unwrap().backward().unwrap().get(&tables[0]).unwrap())
     };
     let (with, without) = (gradient(Some(4)), gradient(None));
@@ -92,6 +95,7 @@ fn no_tokens_pass_and_misfits_are_named() {
     let wide = var(1, &[5, 4], DType::F32);
     let message = embedding_sum((&table, &[0], None), (&wide, &[0]), (&table, &[0])).unwrap_err().to_string();
     assert!(message.contains("position has shape [5, 4], expected [rows, 3]"), "{message}");
-    let message = embedding_sum((&table, &[0], None), (&table, &[0]), (&table, &[0, 1])).unwrap_err().to_string();
+    let message =
+        embedding_sum((&table, &[0], None), (&table, &[0]), (&table, &[0, 1])).unwrap_err().to_string();
     assert!(message.contains("as many ids for every table, got 2 for segment, 1 for word"), "{message}");
 }
