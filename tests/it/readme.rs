@@ -3,13 +3,26 @@
 use std::fs;
 use std::process::Command;
 
-use conformance::binaries::{pipeline, root, run};
+use conformance::binaries::{pipeline, pretrain, root, run};
 use conformance::made_up::MadeUp;
 
 /// The fenced blocks of a Markdown text, continued lines joined.
 fn blocks(text: &str) -> Vec<String> {
     let fenced = text.split("```").skip(1).step_by(2);
     fenced.map(|block| block.trim_start_matches("sh").replace("\\\n", " ")).collect()
+}
+
+/// A command's words; single quotes keep one together, as a shell does.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, part) in line.split('\'').enumerate() {
+        if number % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
 }
 
 #[test]
@@ -20,16 +33,18 @@ fn its_commands_work_and_print_what_it_shows() {
     let files = corpus.write(folder.path()).unwrap();
     fs::rename(&files.features, folder.path().join("train2014_obj36.tsv")).unwrap();
     fs::rename(&files.captions, folder.path().join("captions_train2014.json")).unwrap();
-    std::os::unix::fs::symlink(root().join("data-specs"), folder.path().join("data-specs")).unwrap();
+    for used in ["data-specs", "pretrain"] {
+        std::os::unix::fs::symlink(root().join(used), folder.path().join(used)).unwrap();
+    }
 
     let mut ran = 0;
     let mut shown = String::new();
     for block in blocks(&readme) {
         for line in block.lines().map(str::trim) {
-            if let Some(arguments) = line.strip_prefix("target/release/pipeline ") {
-                let mut command = Command::new(pipeline());
-                let (code, out, errors) =
-                    run(command.args(arguments.split_whitespace()).current_dir(folder.path()));
+            let binary = line.strip_prefix("target/release/").and_then(|command| command.split_once(' '));
+            if let Some((name, arguments)) = binary {
+                let mut command = Command::new(if name == "pretrain" { pretrain() } else { pipeline() });
+                let (code, out, errors) = run(command.args(words(arguments)).current_dir(folder.path()));
                 assert_eq!(code, 0, "{line}\n{errors}");
                 shown.push_str(&out);
                 ran += 1;

@@ -1,11 +1,12 @@
 //! `cargo quickstart`: the whole way on a drawn corpus, with one crash in the middle.
 #![expect(clippy::print_stdout, reason = "the quickstart talks to its user")]
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use conformance::binaries::{finetune_command, pipeline_command, root, run};
+use conformance::binaries::{finetune_command, pipeline_command, pretrain_command, root, run};
 use conformance::oracle;
 
 fn main() -> Result<()> {
@@ -66,7 +67,24 @@ fn main() -> Result<()> {
         "\nAn independent reader compared {} rows with the annotations: nothing lost, doubled or changed.",
         expected.len()
     );
-    println!("Look at {sheet}, {rows} and {page}");
+
+    println!(
+        "\n9. Pre-train a small model on the shards: interrupted by SIGTERM after a while, then resumed"
+    );
+    let (words, pretrained) = (path("words"), path("pretrained"));
+    show(&["vocabulary", &dataset, "--out", &words])?;
+    let (tokenizer, data) =
+        (format!("model.tokenizer={words}"), format!("data.train=[{{ path = {dataset:?} }}]"));
+    let settings = ["--set", &tokenizer, "--set", &data, "--set", "schedule.steps=300"];
+    let train = [&["run", "pretrain/configs/debug.toml"], &settings[..], &["--out", &pretrained]].concat();
+    println!("   pretrain {}", train.join(" "));
+    interrupt(&mut pretrain_command(&train), &folder.join("pretrained/metrics.jsonl"))?;
+    let resumed = [&train[..], &["--resume"]].concat();
+    println!("   pretrain {}", resumed.join(" "));
+    succeed(&mut pretrain_command(&resumed))?;
+    println!("   pretrain inspect {pretrained}/model");
+    succeed(&mut pretrain_command(["inspect", &format!("{pretrained}/model")]))?;
+    println!("Look at {sheet}, {rows} and {page}; the model is in {pretrained}/model");
     Ok(())
 }
 
@@ -78,6 +96,25 @@ fn show(arguments: &[&str]) -> Result<()> {
 fn show_finetune(arguments: &[&str]) -> Result<()> {
     println!("   finetune {}", arguments.join(" "));
     succeed(&mut finetune_command(arguments))
+}
+
+/// Starts a training, and ends it by SIGTERM as soon as it has told some steps.
+fn interrupt(command: &mut Command, figures: &Path) -> Result<()> {
+    let mut training = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let started = Instant::now();
+    while std::fs::read_to_string(figures).map_or(0, |text| text.lines().count()) < 5 {
+        ensure!(training.try_wait()?.is_none(), "the training ended before it was interrupted");
+        ensure!(started.elapsed() < Duration::from_secs(120), "no step in two minutes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&training),
+        rustix::process::Signal::TERM,
+    )?;
+    let code = training.wait()?.code();
+    println!("   interrupted: exit code {code:?}");
+    ensure!(code == Some(143), "it was to end with 143");
+    Ok(())
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
