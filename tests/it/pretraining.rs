@@ -12,7 +12,6 @@ use conformance::reference::say;
 use serde_json::Value;
 
 const STEPS: usize = 24;
-const KILLS: u32 = 12;
 
 /// Shards of captions about drawn pictures, and a vocabulary.
 struct Made {
@@ -120,41 +119,42 @@ fn killed_at_any_moment_and_resumed_it_is_the_straight_run() {
     let straight = made.path("straight");
     let started = Instant::now();
     succeed(&mut made.pretrain(&straight));
-    let duration = started.elapsed();
+    let step = started.elapsed() / STEPS as u32;
     let model = fs::read(straight.join("model/model.safetensors")).unwrap();
 
     let out = made.path("killed");
+    let told = || fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |text| text.lines().count());
     let mut chance = Chance::new(5);
     let mut landed = Vec::new();
     let mut command = made.pretrain(&out);
-    for kill in 0..KILLS {
+    loop {
+        // after one to three more steps, at any moment of the next
+        let goal = told() + 1 + chance.below(3);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        sleep(duration.mul_f64(0.1 + 0.8 * chance.below(1000) as f64 / 1000.0 / f64::from(1 + kill % 3)));
-        child.kill().unwrap();
-        let is_done = child.wait().unwrap().success();
-        let checkpoints = fs::read_dir(out.join("checkpoints")).map_or(0, Iterator::count);
-        landed.push(checkpoints);
-        command = made.pretrain(&out);
-        if checkpoints > 0 || is_done {
-            // nothing to resume from before the first checkpoint is whole
-            let has_one = fs::read_dir(out.join("checkpoints"))
-                .unwrap()
-                .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("step-"));
-            if has_one {
-                command.arg("--resume");
-            }
+        while told() < goal && child.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(1));
         }
-        if is_done {
+        sleep(step.mul_f64(chance.below(1000) as f64 / 1000.0));
+        child.kill().unwrap();
+        if child.wait().unwrap().success() {
             break;
         }
+        let names = fs::read_dir(out.join("checkpoints")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        let (whole, pending): (Vec<_>, Vec<_>) = names.partition(|name| name.starts_with("step-"));
+        landed.push(pending.len());
+        command = made.pretrain(&out);
+        if !whole.is_empty() {
+            command.arg("--resume"); // before the first checkpoint is whole there is nothing to resume from
+        }
     }
-    succeed(&mut command);
     assert!(fs::read(out.join("model/model.safetensors")).unwrap() == model, "another model came out");
     let lines = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     let steps = lines.lines().filter(|line| line.contains("\"train\"")).count();
     assert_eq!(steps, STEPS, "a step is told twice, or not at all");
     assert!(landed.len() >= 4, "it was done after {} kills", landed.len());
-    say(&format!("{} kills, entries among the checkpoints afterwards: {landed:?}", landed.len()));
+    let within = landed.iter().filter(|pending| **pending > 0).count();
+    say(&format!("{} kills, {within} of them while a checkpoint was written", landed.len()));
 }
 
 /// SIGTERM ends a run after its step, with a checkpoint and exit code 143.
