@@ -1,12 +1,14 @@
 //! The command line.
 
 mod backbone;
+mod task;
 
 use std::path::PathBuf;
 
 use backbone::Backbone;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use finetune::score::{self, Error, Form, Metric};
+use task::Task;
 
 /// Fine-tuning, evaluation and scoring of the seven tasks.
 #[derive(Debug, Parser)]
@@ -24,6 +26,15 @@ pub(crate) enum Command {
     /// EfficientNet and ResNeXt
     #[command(subcommand)]
     Backbone(Backbone),
+    /// Questions about pictures, answered from a vocabulary
+    #[command(subcommand)]
+    Vqa(Task),
+    /// Compositional questions about pictures
+    #[command(subcommand)]
+    Gqa(Task),
+    /// Statements that are true or false of two pictures
+    #[command(subcommand)]
+    Nlvr2(Task),
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,5 @@
-//! Fine-tuning, evaluation and scoring of the seven tasks. For now: the scores, and the backbones as they are.
+//! Fine-tuning, evaluation and scoring of the seven tasks. The tasks themselves are in crates of
+//! their own; here are the scores and the backbones.
 
 pub mod backbone;
 pub mod score;

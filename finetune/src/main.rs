@@ -46,6 +46,8 @@ fn main() -> ExitCode {
             complain(&format!("error: {error}"));
             if let Some(error) = error.downcast_ref::<backbone::Error>() {
                 of_backbone(error)
+            } else if let Some(error) = error.downcast_ref::<finetune_harness::Error>() {
+                of_task(error)
             } else {
                 match error.downcast_ref::<Error>() {
                     Some(Error::Data(_) | Error::Shape { .. }) => Exit::Data,
@@ -61,11 +63,26 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
     match arguments.command {
         Command::Score(score) => Ok((score.run()?, Exit::Done)),
+        Command::Vqa(task) => task.run::<finetune_qa::Vqa>(),
+        Command::Gqa(task) => task.run::<finetune_qa::Gqa>(),
+        Command::Nlvr2(task) => task.run::<finetune_nlvr2::Nlvr2>(),
         Command::Backbone(backbone) => backbone.run().map(|(text, exit)| (text.trim_end().to_owned(), exit)),
     }
 }
 
 fn of_backbone(error: &backbone::Error) -> Exit {
+    if error.is_usage() {
+        Exit::Usage
+    } else if error.is_data() {
+        Exit::Data
+    } else if error.is_temporary() {
+        Exit::Temporary
+    } else {
+        Exit::Runtime
+    }
+}
+
+fn of_task(error: &finetune_harness::Error) -> Exit {
     if error.is_usage() {
         Exit::Usage
     } else if error.is_data() {

@@ -1,5 +1,7 @@
 //! What a training shows: a bar on a terminal, elsewhere a line every ten seconds. And how it is interrupted.
 
+mod task;
+
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -18,7 +18,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("finetune-captioning", &["pretrain", "finetune-metrics"]),
     ("finetune-metrics", &["torch-files"]),
     ("finetune-regions", &["finetune-backbones"]),
-    ("finetune", &["finetune-captioning", "finetune-metrics", "finetune-regions"]),
+    ("finetune-harness", &["pretrain"]),
+    ("finetune-qa", &["finetune-harness", "finetune-metrics"]),
+    ("finetune-nlvr2", &["finetune-harness", "finetune-metrics"]),
+    (
+        "finetune",
+        &["finetune-captioning", "finetune-metrics", "finetune-nlvr2", "finetune-qa", "finetune-regions"],
+    ),
     ("pipeline", &["finetune-regions", "pipeline-synth"]),
     ("pipeline-synth", &["data-specs"]),
     ("conformance", &["finetune", "pipeline", "pretrain"]),
@@ -94,6 +100,15 @@ fn the_command_line_is_the_frozen_one() {
     is_frozen("finetune-backbone-help.txt", &help);
 
     let mut help = String::new();
+    for task in ["vqa", "gqa", "nlvr2"] {
+        for verb in ["train", "eval", "predict"] {
+            let mut command = Command::new(finetune());
+            help.push_str(&format!("---- {task} {verb}\n{}", run(command.args([task, verb, "--help"])).1));
+        }
+    }
+    is_frozen("finetune-tasks-help.txt", &help);
+
+    let mut help = String::new();
     for verb in ["run", "forward", "bench", "inspect"] {
         let mut command = Command::new(pretrain());
         help.push_str(&format!("---- {verb}\n{}", run(command.args([verb, "--help"])).1));
@@ -139,6 +154,7 @@ fn documents_name_only_what_exists() {
         "docs/imports.md",
         "docs/scores.md",
         "docs/synth.md",
+        "docs/tasks.md",
         "docs/training.md",
         "docs/bench/backbones.md",
         "docs/bench/build.md",

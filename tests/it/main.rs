@@ -14,3 +14,4 @@ mod pretraining; // drawn pictures to a pre-trained model; killed and resumed
 mod readme; // its commands run as they stand there
 mod same_bytes; // threads and processes never change a byte; a changed plan is refused
 mod synth; // the drawn corpus: written, built, measured, the same in every run
+mod tasks; // VQA, GQA, NLVR2: shards to scores; killed and resumed

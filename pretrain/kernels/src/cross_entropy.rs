@@ -159,6 +159,13 @@ struct OfVocabulary {
     kept: Mutex<Option<CpuStorage>>,
 }
 
+/// Gradients to x, w (unless they are collected) and bias.
+struct OfArguments<T> {
+    d_x: Vec<T>,
+    d_w: Option<Vec<T>>,
+    d_bias: Vec<T>,
+}
+
 impl OfVocabulary {
     fn gather<T: Element>(&self, x: &[T], block: &[(usize, usize)]) -> Vec<T> {
         let rows = block.iter().flat_map(|(row, _)| &x[row * self.inputs..][..self.inputs]);
@@ -202,7 +209,7 @@ impl OfVocabulary {
         bias: &[T],
         d_sum: T,
         collected: &Tensor,
-    ) -> candle_core::Result<(Vec<T>, Option<Vec<T>>, Vec<T>)> {
+    ) -> candle_core::Result<OfArguments<T>> {
         let mut d_x = vec![T::ZERO; x.len()];
         let mut d_w = None;
         let mut d_bias = vec![0.0; bias.len()];
@@ -234,7 +241,7 @@ impl OfVocabulary {
         if self.labelled.is_empty() && collect(collected, |_: &mut [T]| ()).is_none() {
             d_w = Some(vec![T::ZERO; w.len()]);
         }
-        Ok((d_x, d_w, d_bias.into_iter().map(T::from_f64).collect()))
+        Ok(OfArguments { d_x, d_w, d_bias: d_bias.into_iter().map(T::from_f64).collect() })
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Option<CpuStorage>> {
@@ -277,7 +284,7 @@ impl CustomOp3 for OfVocabulary {
             let (w_values, bias_values) = (elements::<T>(&w_guard)?, elements::<T>(&bias_guard)?);
             let d_sum = d_sum.to_scalar::<T>()?;
             let gradients = self.backward(elements::<T>(&x_guard)?, w_values, bias_values, d_sum, w)?;
-            let (d_x, d_w, d_bias) = gradients;
+            let OfArguments { d_x, d_w, d_bias } = gradients;
             let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
             Ok((Some(tensor(d_x, x)?), d_w.map(|d_w| tensor(d_w, w)).transpose()?, Some(tensor(d_bias, bias)?)))
         })

@@ -9,26 +9,30 @@
 ///
 /// It does nothing once the process has several threads, whose environment must not change; so it is called first.
 pub fn prepare_process() -> bool {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let is_alone =
-            status.lines().any(|line| line.strip_prefix("Threads:").is_some_and(|n| n.trim() == "1"));
-        if !is_alone {
-            return false;
-        }
-        if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
-            // SAFETY: this is the only thread, as the system has just said, so nobody reads the environment meanwhile.
-            unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
-        }
-        // SAFETY: these set numbers of the allocator; they are meant to be called at the start.
-        let done = unsafe {
-            libc::mallopt(libc::M_MMAP_MAX, 0) != 0
-                && libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX) != 0
-                && libc::mallopt(libc::M_TOP_PAD, 64 << 20) != 0
-        };
-        return done;
+    prepare()
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn prepare() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_alone =
+        status.lines().any(|line| line.strip_prefix("Threads:").is_some_and(|count| count.trim() == "1"));
+    if !is_alone {
+        return false;
     }
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        // SAFETY: this is the only thread, as the system has just said, so nobody reads the environment meanwhile.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
+    // SAFETY: these set numbers of the allocator; they are meant to be called at the start.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0) != 0
+            && libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX) != 0
+            && libc::mallopt(libc::M_TOP_PAD, 64 << 20) != 0
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn prepare() -> bool {
     false
 }

@@ -12,7 +12,7 @@ use crate::Result;
 /// Thread w of n makes items w, w + n, w + 2n, ... and puts them into a queue of its own, where it waits while the queue is
 /// full; whoever takes items goes through the queues by turns. So the order does not depend on how fast threads are.
 #[derive(Debug)]
-pub(super) struct Feed<T> {
+pub struct Feed<T> {
     /// Dropped first, which ends threads that wait.
     queues: Vec<Receiver<Result<T>>>,
     threads: Vec<Option<JoinHandle<()>>>,
@@ -27,7 +27,7 @@ impl<T: Send + 'static> Feed<T> {
     ///
     /// # Errors
     /// No more threads.
-    pub(super) fn start<I>(
+    pub fn start<I>(
         n_threads: usize,
         ahead: usize,
         folder: &Path,
@@ -60,9 +60,12 @@ impl<T: Send + 'static> Feed<T> {
 
     /// The next item; none after the last one and after an error.
     ///
+    /// # Errors
+    /// Those of the items.
+    ///
     /// # Panics
     /// Where the thread that makes the item did.
-    pub(super) fn take(&mut self) -> Option<Result<T>> {
+    pub fn take(&mut self) -> Option<Result<T>> {
         let queue = self.next?;
         let started = Instant::now();
         let received = self.queues[queue].recv();
@@ -85,7 +88,7 @@ impl<T: Send + 'static> Feed<T> {
     }
 
     /// How long [`take`](Feed::take) has waited in all.
-    pub(super) fn waited(&self) -> Duration {
+    pub fn waited(&self) -> Duration {
         self.waited
     }
 }

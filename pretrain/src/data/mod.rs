@@ -23,9 +23,11 @@ mod table;
 mod training;
 mod triples;
 
+pub use feed::Feed;
 pub use held_out::{HeldOut, HeldOutBatches};
 pub use loader::{Loader, MicroBatch, Share};
 pub use order::Standing;
+pub use regions::{PLACE_NUMBERS, append as append_regions};
 pub use settings::{DataSettings, SetSettings, VerifyShards};
 pub use summary::SetSummary;
 pub use training::TrainingData;

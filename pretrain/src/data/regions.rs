@@ -7,13 +7,15 @@ use half::slice::HalfFloatSliceExt;
 use crate::model::RegionGeometry;
 
 /// Numbers that the place adds to a vector.
-pub(super) const PLACE_NUMBERS: usize = 6;
+pub const PLACE_NUMBERS: usize = 6;
 
 /// Appends the first regions of a picture to `into` as f32, D + 6 numbers each, until `features` is used up.
 ///
 /// `features` are little-endian numbers as stored, D a region; the place numbers are the imported ones where there are some.
-/// Fails with what is missing where the picture has neither them nor boxes with its size.
-pub(super) fn append(
+///
+/// # Errors
+/// What is missing where the picture has neither them nor boxes with its size.
+pub fn append(
     picture: &Picture,
     features: &[u8],
     info: FeatureInfo,

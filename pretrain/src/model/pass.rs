@@ -30,7 +30,12 @@ pub(crate) enum Place {
     AttentionOutput(usize),
     /// What a layer's inner part adds.
     Output(usize),
+    /// What a head reads.
+    Head,
 }
+
+/// No network has places of layers up to here.
+const LAYERS_END: usize = 1 << 20;
 
 impl Place {
     /// Places of one network never share a stream: the low byte is the purpose, the rest the place.
@@ -41,12 +46,18 @@ impl Place {
             Self::Attention(layer) => 2 + 3 * layer,
             Self::AttentionOutput(layer) => 3 + 3 * layer,
             Self::Output(layer) => 4 + 3 * layer,
+            Self::Head => LAYERS_END,
         };
         Stream::Dropout as u32 | (number as u32 + 1) << 8
     }
 }
 
 impl Pass {
+    /// The draws for what a head reads of every sample, whose places in the batch are `places`; none without dropout.
+    pub fn of_head(self, rate: f64, places: &Arc<[u32]>) -> Option<Dropout> {
+        self.dropout(Place::Head, rate, places)
+    }
+
     /// The draws for one place, or none.
     pub(crate) fn dropout(self, place: Place, rate: f64, rows: &Arc<[u32]>) -> Option<Dropout> {
         match self {

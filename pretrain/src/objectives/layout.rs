@@ -6,21 +6,21 @@ use data_specs::SpecialIds;
 
 /// Words and tags in one line, as the network reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sequence {
+pub struct Sequence {
     /// \[t\]
-    pub(crate) token_ids: Vec<u32>,
+    pub token_ids: Vec<u32>,
     /// 0 for `[CLS] a [SEP]`, 1 for `b [SEP]`. \[t\]
-    pub(crate) segment_ids: Vec<u32>,
+    pub segment_ids: Vec<u32>,
     /// Where a lies.
-    pub(crate) a: Range<usize>,
+    pub a: Range<usize>,
     /// Where b lies; empty where there is none.
-    pub(crate) b: Range<usize>,
+    pub b: Range<usize>,
 }
 
 impl Sequence {
     /// Lays out a and b in at most `max_tokens` tokens: the longer of the two loses its last token, b where they are equally
     /// long, until both fit. Without b the sequence is `[CLS] a [SEP]`.
-    pub(crate) fn lay_out(a: &[u32], b: &[u32], special: SpecialIds, max_tokens: usize) -> Sequence {
+    pub fn lay_out(a: &[u32], b: &[u32], special: SpecialIds, max_tokens: usize) -> Sequence {
         let (n_a, n_b) = truncated(a.len(), b.len(), max_tokens);
         let mut token_ids = Vec::with_capacity(n_a + n_b + 3);
         token_ids.push(special.cls);

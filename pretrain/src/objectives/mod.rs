@@ -10,7 +10,7 @@ mod masking;
 mod settings;
 
 pub(crate) use contrast::{Exchange, PollutionDraws};
-pub(crate) use layout::Sequence;
+pub use layout::Sequence;
 pub(crate) use masking::Masking;
 pub use settings::{ObjectiveSettings, WrongTags};
 

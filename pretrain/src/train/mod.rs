@@ -10,7 +10,7 @@ mod step;
 
 pub use evaluate::{Evaluation, Probes, evaluate};
 pub use pretraining::{Outcome, Progress, Watch, pretrain};
-pub use run::Run;
+pub use run::{Run, in_threads};
 pub use settings::{BatchSettings, OptimiserSettings, RunSettings, ScheduleSettings, Settings};
 pub use sizes::{DataSizes, ModelSettings, Sizes};
 pub use start::Start;

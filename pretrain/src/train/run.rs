@@ -58,9 +58,19 @@ impl Run {
     }
 }
 
-/// All ranks end together; of their errors the one that is a reason counts, not those of the ranks that waited.
-fn in_threads(n_ranks: usize, rank: &(dyn Fn(&dyn Collective) -> Result<Outcome> + Sync)) -> Result<Outcome> {
-    let ends: Vec<Result<Outcome>> = std::thread::scope(|scope| {
+/// Calls `rank` once a rank, each in a thread of its own. All end together; of their errors the one that is a reason
+/// counts, not those of the ranks that waited.
+///
+/// # Errors
+/// That of the first rank with a reason.
+///
+/// # Panics
+/// If a rank does.
+pub fn in_threads<T: Send>(
+    n_ranks: usize,
+    rank: &(dyn Fn(&dyn Collective) -> Result<T> + Sync),
+) -> Result<T> {
+    let ends: Vec<Result<T>> = std::thread::scope(|scope| {
         let ranks: Vec<_> =
             threads(n_ranks, PATIENCE).into_iter().map(|ranks| scope.spawn(move || rank(&ranks))).collect();
         let ends = ranks

@@ -85,6 +85,14 @@ impl Parameters {
         })
     }
 
+    /// Takes the numbers of saved tensors, which have the parameters' names and shapes. Other tensors may be there.
+    ///
+    /// # Errors
+    /// A tensor that is missing, or of another shape or type.
+    pub fn restore(&self, saved: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.set_values(&self.flat("", saved)?)
+    }
+
     /// Parts of a flat vector as tensors of the parameters' names and shapes: to save what belongs to them.
     pub(crate) fn named(&self, prefix: &str, flat: &[f32]) -> Result<BTreeMap<String, Tensor>> {
         let named = self.iter().map(|parameter| {

@@ -44,7 +44,7 @@ impl TextFile {
     }
 
     /// The same of bytes that were read from `path`.
-    pub(crate) fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
         let mut text =
             String::from_utf8(bytes).map_err(|error| not_utf8(path, error.utf8_error().valid_up_to()))?;
         if text.starts_with(BYTE_ORDER_MARK) {

@@ -1,0 +1,252 @@
+//! `finetune <task> train | eval | predict`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use data_specs::durable::write_durably;
+use data_specs::{RowId, Tokenizer};
+use pretrain::data::VerifyShards;
+use pretrain::model::ModelFolder;
+use pretrain::train::in_threads;
+use pretrain_comm::{Collective, Solo};
+use pretrain_training::config::{Resolved, load, resolve};
+use serde::Serialize;
+
+use super::Classification;
+use super::answering::{Answered, answer};
+use super::classified::{Classified, of_kind};
+use super::folder::{self, Description};
+use super::head::{Classifier, Head};
+use crate::fine_tuning::{Outcome, Progress, Watch, fine_tune};
+use crate::settings::{FREE, SetSettings, Settings};
+use crate::task::Scores;
+use crate::texts::{Opening, Texts};
+use crate::{Error, Result};
+
+/// A training that is asked for.
+#[derive(Debug, Clone)]
+pub struct Train {
+    /// Settings in TOML.
+    pub config: PathBuf,
+    /// `section.key=value`, over the file's.
+    pub set: Vec<String>,
+    /// Data set to learn from; over `data.train`.
+    pub data: Option<PathBuf>,
+    /// Model folder to start from; over `model.from`.
+    pub model: Option<PathBuf>,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Whether to go on with the run that is there.
+    pub resume: bool,
+    /// Ranks, which are threads of this process.
+    pub ranks: usize,
+}
+
+/// An evaluation that is asked for.
+#[derive(Debug, Clone)]
+pub struct Eval {
+    /// Fine-tuned model folder.
+    pub model: PathBuf,
+    /// Data set with annotations.
+    pub data: PathBuf,
+    /// Texts that are computed at once.
+    pub micro: usize,
+}
+
+/// Predictions that are asked for.
+#[derive(Debug, Clone)]
+pub struct Predict {
+    /// Fine-tuned model folder.
+    pub model: PathBuf,
+    /// Data set; annotations are not looked at.
+    pub data: PathBuf,
+    /// Only the row of this key.
+    pub key: Option<String>,
+    /// Where the official result file goes.
+    pub out: Option<PathBuf>,
+    /// Texts that are computed at once.
+    pub micro: usize,
+}
+
+/// An answer to a text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The row's key.
+    pub key: String,
+    /// The text's id.
+    pub id: String,
+    /// The text.
+    pub text: String,
+    /// The answer.
+    pub answer: String,
+    /// Its probability.
+    pub confidence: f64,
+}
+
+impl Train {
+    /// Trains; how it ended.
+    ///
+    /// # Errors
+    /// Settings, data or network that do not fit; whatever stops the loop.
+    pub fn run<C: Classification>(&self, watch: &dyn Watch) -> Result<Outcome> {
+        let resolved = self.settings::<C>()?;
+        let settings = &resolved.settings;
+        let n_micro = settings.batch.size.div_ceil(settings.batch.micro);
+        if self.ranks == 0 || self.ranks as u64 > n_micro {
+            return Err(Error::Setting {
+                key: "--ranks".to_owned(),
+                problem: format!("is {}; a batch has {n_micro} micro-batches to share", self.ranks),
+                hint: "lower --ranks or batch.micro".to_owned(),
+            });
+        }
+        let opened = Classified::open(settings)?;
+        std::fs::create_dir_all(&self.out).map_err(data_specs::Error::io("create", &self.out))?;
+        resolved.keep_in(&self.out, &FREE)?;
+        opened.told.iter().for_each(|line| watch.told(line));
+        let rank = |ranks: &dyn Collective| {
+            let silent = Silent(watch);
+            let watch = if ranks.rank() == 0 { watch } else { &silent };
+            let Self { out, resume, .. } = self;
+            fine_tune(settings, &resolved.hash, &opened.task, &opened.tensors, out, *resume, ranks, watch)
+        };
+        if self.ranks == 1 { rank(&Solo) } else { in_threads(self.ranks, &rank) }
+    }
+
+    fn settings<C: Classification>(&self) -> Result<Resolved<Settings<C>>> {
+        if !self.config.is_file() {
+            return Err(Error::Setting {
+                key: "--config".to_owned(),
+                problem: format!("{} is no file", self.config.display()),
+                hint: "finetune/configs has presets; a run keeps its settings in config.toml".to_owned(),
+            });
+        }
+        let mut settings: Settings<C> = load(&self.config, &self.set)?.settings;
+        if let Some(path) = &self.data {
+            settings.data.train = vec![SetSettings { path: path.clone(), splits: None }];
+        }
+        if let Some(path) = &self.model {
+            settings.model.from = Some(path.clone());
+        }
+        settings.validate()?;
+        Ok(resolve(settings)?)
+    }
+}
+
+impl Eval {
+    /// All scores, as `finetune score` gives them for the predictions.
+    ///
+    /// # Errors
+    /// Model or data that do not fit; data without annotations.
+    pub fn run<C: Classification>(&self) -> Result<Scores> {
+        let asked = Asking::<C>::open(&self.model, &self.data)?;
+        let rows: Vec<RowId> = asked.texts.all().collect();
+        let answered = asked.answers(&rows, self.micro)?;
+        asked.task.score(&answered).map_err(|problem| unfit::<C>(&self.data, "annotations", problem))
+    }
+}
+
+impl Predict {
+    /// Answers, in stored order.
+    ///
+    /// # Errors
+    /// Model or data that do not fit; a key that is not there; a full disk.
+    pub fn run<C: Classification>(&self) -> Result<Vec<Prediction>> {
+        let asked = Asking::<C>::open(&self.model, &self.data)?;
+        let mut rows: Vec<RowId> = asked.texts.all().collect();
+        if let Some(key) = &self.key {
+            let mut kept = Vec::new();
+            for row in rows {
+                if asked.texts.place(row)?.sample().key == *key {
+                    kept.push(row);
+                }
+            }
+            rows = kept;
+            if rows.is_empty() {
+                return Err(Error::Unfit {
+                    path: self.data.clone(),
+                    field: "key".to_owned(),
+                    problem: format!("`{key}` is not there, or has no text of the task"),
+                    hint: "`pipeline peek` lists keys".to_owned(),
+                });
+            }
+        }
+        let answered = asked.answers(&rows, self.micro)?;
+        if let Some(path) = &self.out {
+            let text =
+                asked.task.submission(&answered).map_err(|problem| unfit::<C>(&self.data, "ids", problem))?;
+            write_durably(path, text.as_bytes(), "predictions")?;
+        }
+        let prediction = |answered: &Answered| Prediction {
+            key: answered.place.sample().key.clone(),
+            id: answered.text().id.clone(),
+            text: answered.text().text.clone(),
+            answer: answered.answer.clone(),
+            confidence: answered.confidence,
+        };
+        Ok(answered.iter().map(prediction).collect())
+    }
+}
+
+/// A fine-tuned model and the texts that it is asked.
+struct Asking<C> {
+    task: C,
+    labels: Vec<String>,
+    network: Classifier,
+    texts: Arc<Texts>,
+}
+
+impl<C: Classification> Asking<C> {
+    fn open(model: &Path, data: &Path) -> Result<Self> {
+        let (task, layout) = Description::require::<C>(model)?;
+        let labels = folder::labels(model)?;
+        let loaded = ModelFolder::open(model)?;
+        let tokenizer = Tokenizer::open(model)?;
+        let n_sequences = task.pictures().n_sequences();
+        let head = Head { settings: task.head(), n_labels: labels.len(), n_sequences };
+        loaded.require(model, &head.shapes(&loaded.config))?;
+        let opening = Opening {
+            role: "held_out",
+            sets: &[SetSettings { path: data.to_owned(), splits: None }],
+            verify: VerifyShards::First,
+            layout: &layout,
+            pictures: task.pictures(),
+            config: &loaded.config,
+            tokenizer: &tokenizer,
+            with_unknown: true,
+            spec: C::SPEC,
+        };
+        let texts = Arc::new(Texts::open(&opening, &of_kind::<C>(task.asking(&labels)))?);
+        let network = Classifier::new(&loaded.config, head, &loaded.tensors)?;
+        Ok(Self { task, labels, network, texts })
+    }
+
+    fn answers(&self, rows: &[RowId], micro: usize) -> Result<Vec<Answered>> {
+        answer(&self.network, &self.labels, &self.texts, rows, micro.max(1), [2, 8], &Solo)
+    }
+}
+
+fn unfit<C: Classification>(data: &Path, field: &str, problem: String) -> Error {
+    Error::Unfit {
+        path: data.to_owned(),
+        field: field.to_owned(),
+        problem,
+        hint: format!("build a data set with official annotations: {}", C::SPEC),
+    }
+}
+
+/// Other ranks say nothing that rank 0 does not say.
+struct Silent<'a>(&'a dyn Watch);
+
+impl Watch for Silent<'_> {
+    fn told(&self, _: &str) {}
+
+    fn step(&self, _: &Progress) {}
+
+    fn damaged(&self, _: &pretrain_training::Error) {}
+
+    fn evaluated(&self, _: u64, _: &Scores, _: bool) {}
+
+    fn must_stop(&self) -> bool {
+        self.0.must_stop()
+    }
+}

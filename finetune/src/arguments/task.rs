@@ -1,0 +1,121 @@
+//! The command line of a task.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use finetune_harness::classification::{Classification, Eval, Predict, Prediction, Train};
+use serde_json::json;
+
+use super::Output;
+use crate::Exit;
+use crate::progress::Shown;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Learn from shards; the run's folder gets checkpoints, figures and the model
+    Train {
+        /// Settings in TOML; finetune/configs has presets
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Data set to learn from; without it the settings' data.train
+        #[arg(long, value_name = "SHARDS")]
+        data: Option<PathBuf>,
+        /// Model folder to start from: pre-trained, fine-tuned or BERT's; without it the settings' model.from or model.sizes
+        #[arg(long, value_name = "DIR")]
+        model: Option<PathBuf>,
+        /// Another value for a setting
+        #[arg(long, value_name = "SECTION.KEY=VALUE")]
+        set: Vec<String>,
+        /// The run's folder
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Go on from the newest good checkpoint
+        #[arg(long)]
+        resume: bool,
+        /// Ranks, as threads; they share the micro-batches of each batch
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        ranks: usize,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Scores of a model on annotated shards, equal to those that `finetune score` gives its predictions
+    Eval {
+        /// Fine-tuned model folder
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// Data set with annotations
+        #[arg(long, value_name = "SHARDS")]
+        data: PathBuf,
+        /// Texts that are computed at once
+        #[arg(long, value_name = "N", default_value_t = 32)]
+        batch: usize,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Answers of a model with their probabilities
+    Predict {
+        /// Fine-tuned model folder
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// Data set, with or without annotations
+        #[arg(long, value_name = "SHARDS")]
+        data: PathBuf,
+        /// Only the row of this key
+        #[arg(long)]
+        key: Option<String>,
+        /// The result file to write, in the layout of the official evaluator
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Texts that are computed at once
+        #[arg(long, value_name = "N", default_value_t = 32)]
+        batch: usize,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+impl Task {
+    /// Does what was asked for.
+    pub(crate) fn run<C: Classification>(self) -> anyhow::Result<(String, Exit)> {
+        match self {
+            Self::Train { config, data, model, set, out, resume, ranks, output } => {
+                let shown = Shown::start()?;
+                let train = Train { config, set, data, model, out: out.clone(), resume, ranks };
+                let outcome = train.run::<C>(&shown)?;
+                let text = if output.json {
+                    serde_json::to_string(&outcome)?
+                } else {
+                    let best = outcome.best.as_ref();
+                    let best = best.map(|best| format!("; the best, {}, after {}", best.score, best.step));
+                    let model = out.join("model");
+                    format!("{} updates{}; {}", outcome.step, best.unwrap_or_default(), model.display())
+                };
+                let interrupted = shown.signal().filter(|_| !outcome.is_done);
+                Ok((text, interrupted.map_or(Exit::Done, Exit::Interrupted)))
+            }
+            Self::Eval { model, data, batch, output } => {
+                let scores = Eval { model, data, micro: batch }.run::<C>()?;
+                let text = if output.json {
+                    serde_json::to_string(&scores.all)?
+                } else {
+                    finetune::score::as_table(&json!(scores.figures))
+                };
+                Ok((text.trim_end().to_owned(), Exit::Done))
+            }
+            Self::Predict { model, data, key, out, batch, output } => {
+                let predictions = Predict { model, data, key, out, micro: batch }.run::<C>()?;
+                let text = if output.json {
+                    serde_json::to_string(&predictions)?
+                } else {
+                    predictions.iter().map(line).collect::<Vec<_>>().join("\n")
+                };
+                Ok((text, Exit::Done))
+            }
+        }
+    }
+}
+
+fn line(prediction: &Prediction) -> String {
+    let Prediction { key, id, text, answer, confidence } = prediction;
+    format!("{key} {id}: {text} {answer} ({:.1} %)", 100.0 * confidence)
+}

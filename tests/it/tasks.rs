@@ -1,0 +1,196 @@
+//! The tasks as a user meets them: drawn pictures, shards, a moment of training, scores, predictions.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Instant;
+
+use conformance::binaries::{finetune_command, pipeline_command, run};
+use serde_json::Value;
+
+fn succeed(command: &mut Command) -> String {
+    let (code, out, errors) = run(command);
+    assert_eq!(code, 0, "{out}{errors}");
+    out
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+/// Shards of every task about drawn pictures, and a vocabulary.
+struct Made {
+    folder: tempfile::TempDir,
+}
+
+impl Made {
+    fn new() -> Self {
+        let made = Self { folder: tempfile::tempdir().unwrap() };
+        let corpus = made.path("corpus");
+        succeed(pipeline_command(["synth", "--images", "60", "--seed", "3", "--out"]).arg(&corpus));
+        for spec in ["vqa-train", "vqa-val", "gqa-train", "gqa-testdev", "nlvr2-train", "nlvr2-dev"] {
+            let mut build = pipeline_command(["build"]);
+            build.arg(corpus.join(format!("specs/{spec}.toml")));
+            build.args(["--set", "backbone=efficientnet_half", "--out"]).arg(made.path(spec));
+            succeed(&mut build);
+        }
+        succeed(
+            pipeline_command(["vocabulary"]).arg(made.path("vqa-train")).arg("--out").arg(made.path("words")),
+        );
+        made
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn train(&self, task: &str, held_out: &str, out: &Path) -> Command {
+        let mut command = finetune_command([task, "train", "--config"]);
+        command.arg(format!("finetune/configs/{task}-small.toml"));
+        command.arg("--data").arg(self.path(&format!("{task}-train"))).arg("--out").arg(out);
+        let sizes =
+            "{ hidden_size = 32, num_hidden_layers = 2, num_attention_heads = 2, intermediate_size = 64 }";
+        for set in [
+            format!("model.tokenizer={}", self.path("words").display()),
+            format!("model.sizes={sizes}"),
+            format!("data.held_out=[{{ path = {:?} }}]", self.path(held_out)),
+            "batch.micro=16".to_owned(),
+            "schedule.epochs=1".to_owned(),
+            "run.checkpoint_every=2".to_owned(),
+        ] {
+            command.arg("--set").arg(set);
+        }
+        if task == "vqa" {
+            command.args(["--set", "task.minimum=2"]);
+        }
+        command
+    }
+}
+
+/// For each task: train, evaluate, predict; the scores are those of `finetune score` on the predictions.
+#[test]
+fn every_task_from_pictures_to_scores() {
+    let made = Made::new();
+    let corpus = made.path("corpus");
+    for (task, held_out) in [("vqa", "vqa-val"), ("gqa", "gqa-testdev"), ("nlvr2", "nlvr2-dev")] {
+        let run_folder = made.path(&format!("run-{task}"));
+        let outcome = json(&succeed(made.train(task, held_out, &run_folder).arg("--json")));
+        assert_eq!(outcome["is_done"], true, "{task}: {outcome}");
+        let on = |verb: &str, data: &str| {
+            let mut command = finetune_command([task, verb, "--model"]);
+            command.arg(run_folder.join("model")).arg("--data").arg(made.path(data)).arg("--json");
+            command
+        };
+        let evaluated = json(&succeed(&mut on("eval", held_out)));
+        let results = made.path(&format!("{task}-results"));
+        let predictions = json(&succeed(on("predict", held_out).arg("--out").arg(&results)));
+        let predictions = predictions.as_array().unwrap();
+        assert!(predictions.len() >= 10, "{task}: {} predictions", predictions.len());
+
+        let mut score = finetune_command(["score", task, "--json"]);
+        match task {
+            "vqa" => {
+                let official = |part: &str| corpus.join("vqa").join(part);
+                score.arg("--questions").arg(official("v2_OpenEnded_mscoco_val2014_questions.json"));
+                score.arg("--annotations").arg(official("v2_mscoco_val2014_annotations.json"));
+                score.arg("--results").arg(&results)
+            }
+            "gqa" => score
+                .arg("--questions")
+                .arg(corpus.join("gqa/testdev_all_questions.json"))
+                .arg("--predictions")
+                .arg(&results),
+            _ => {
+                score.arg("--data").arg(corpus.join("nlvr2/data/dev.json")).arg("--predictions").arg(&results)
+            }
+        };
+        let scored = json(&succeed(&mut score));
+        assert_eq!(evaluated, scored, "{task}");
+        let main = if task == "vqa" { "overall" } else { "accuracy" };
+        assert_eq!(
+            outcome["best"]["score"], evaluated[main],
+            "{task}: the best model is the one that is kept"
+        );
+
+        // one row
+        let key = predictions[0]["key"].as_str().unwrap();
+        let one = json(&succeed(on("predict", held_out).args(["--key", key])));
+        let one = one.as_array().unwrap();
+        assert!(!one.is_empty() && one.iter().all(|prediction| prediction["key"] == key), "{task}: {one:?}");
+        assert_eq!(one[0]["answer"], predictions[0]["answer"]);
+
+        // shards without what the task asks for
+        let other = if task == "nlvr2" { "vqa-val" } else { "nlvr2-dev" };
+        let (code, _, errors) = run(&mut on("eval", other));
+        let spec = format!("data-specs/corpora/{}.toml", if task == "vqa" { "vqa-v2" } else { task });
+        assert!(
+            code == 3 && errors.contains("texts of another kind") && errors.contains(&spec),
+            "{code}: {errors}"
+        );
+
+        // two ranks: the same but for the order of additions
+        let ranked = made.path(&format!("ranked-{task}"));
+        succeed(made.train(task, held_out, &ranked).args(["--json", "--ranks", "2"]));
+        let losses = |folder: &Path| {
+            let lines = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+            let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            lines.filter_map(|line| line["loss"].as_f64()).collect::<Vec<_>>()
+        };
+        let (one, two) = (losses(&run_folder), losses(&ranked));
+        let same = one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-3 * a.abs());
+        assert!(!one.is_empty() && one.len() == two.len() && same, "{task}: {one:?}, two ranks {two:?}");
+
+        // the same command again is refused, and so is another setting
+        let (code, _, errors) = run(&mut made.train(task, held_out, &run_folder));
+        assert!(code == 2 && errors.contains("--resume"), "{code}: {errors}");
+        let (code, _, errors) =
+            run(made.train(task, held_out, &run_folder).args(["--resume", "--set", "seed=9"]));
+        assert!(code == 2 && errors.contains("seed: 88 then, 9 now"), "{code}: {errors}");
+    }
+    // features of another width than the model's
+    let wide = made.path("wide");
+    let mut build = pipeline_command(["build"]);
+    build.arg(corpus.join("specs/vqa-val.toml"));
+    succeed(build.args(["--set", "backbone=resnext26_16x4d", "--out"]).arg(&wide));
+    let mut command = finetune_command(["vqa", "eval", "--model"]);
+    command.arg(made.path("run-vqa/model")).arg("--data").arg(&wide);
+    let (code, _, errors) = run(&mut command);
+    assert!(
+        code == 3 && errors.contains("wide; the model reads") && errors.contains("hint"),
+        "{code}: {errors}"
+    );
+}
+
+#[test]
+fn a_killed_fine_tuning_goes_on_as_if_nothing_had_been() {
+    let made = Made::new();
+    let straight = made.path("straight");
+    let train = |out: &Path| {
+        let mut command = made.train("nlvr2", "nlvr2-dev", out);
+        command.args(["--set", "schedule.epochs=6"]);
+        command
+    };
+    let started = Instant::now();
+    succeed(&mut train(&straight));
+    let duration = started.elapsed();
+    let out = made.path("killed");
+    let mut has_checkpoint = false;
+    for kill in 1..=4 {
+        let mut command = train(&out);
+        if has_checkpoint {
+            command.arg("--resume");
+        }
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sleep(duration.mul_f64(0.15 * f64::from(kill)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        has_checkpoint = fs::read_dir(out.join("checkpoints")).is_ok_and(|mut entries| {
+            entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("step-"))
+        });
+    }
+    assert!(has_checkpoint, "every kill came before the first checkpoint");
+    succeed(train(&out).arg("--resume"));
+    let model = |run: &Path| fs::read(run.join("model/model.safetensors")).unwrap();
+    assert!(model(&straight) == model(&out), "another model came out");
+}
