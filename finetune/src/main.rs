@@ -37,6 +37,8 @@ impl From<Exit> for ExitCode {
 }
 
 fn main() -> ExitCode {
+    // without it everything works, but trainings more slowly
+    pretrain_kernels::prepare_process();
     let exit = match run(Arguments::parse()) {
         Ok((text, exit)) => {
             print(&text);
