@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use pretrain_training::optimiser::{OscarAdamW, Rule};
-use pretrain_training::{Generator, Gradients, Group, Optimiser, Parameters, Stream};
+use pretrain_training::{Generator, Gradients, Optimiser, Parameters, Stream};
 use serde::Serialize;
 
 use crate::model::{
     Batch, ModelConfig, Pass, RegionGeometry, Shapes, Targets, initialise, training_operations,
 };
-use crate::train::{DataSizes, Learner, Sizes};
+use crate::train::{DataSizes, Learner, OptimiserSettings, Sizes};
 use crate::{Error, Example, Result};
 
 /// What is measured.
@@ -54,8 +54,12 @@ pub struct Report {
 const DATA: DataSizes = DataSizes { vocab_size: 30_522, img_feature_dim: 2054, num_contrast_classes: 2 };
 /// Tokens that are hidden.
 const MASKED: f64 = 0.15;
-/// Largest norm of all gradients.
-const CLIP: f64 = 10.0;
+/// As Oscar+ was trained.
+const PUBLISHED: OptimiserSettings = OptimiserSettings {
+    rule: Rule::OscarAdamW(OscarAdamW { betas: [0.9, 0.999], epsilon: 1e-8, correct_bias: true }),
+    weight_decay: 0.01,
+    clip: Some(10.0),
+};
 const SEED: u64 = 88;
 /// Tensors of a bench are numbered above those of any network.
 const DRAWS: u32 = 1 << 31;
@@ -76,10 +80,7 @@ impl Bench {
         let parameters = Parameters::new(&initialise(&Shapes::of_pretraining(&config), &config, SEED)?)?;
         let learner = Learner::new(&config, &parameters, self.recompute)?;
         let mut optimiser =
-            Optimiser::new(Rule::OscarAdamW(OscarAdamW::default()), &parameters, |parameter| {
-                let decays = !parameter.name().ends_with("bias") && !parameter.name().contains("LayerNorm");
-                Group { weight_decay: if decays { 0.01 } else { 0.0 }, rate_factor: 1.0 }
-            });
+            Optimiser::new(PUBLISHED.rule, &parameters, |parameter| PUBLISHED.group(parameter));
         let mut gradients = Gradients::zeros(&parameters);
 
         let mut seconds: [Vec<f64>; 4] = Default::default();
@@ -96,7 +97,7 @@ impl Bench {
             let pass = Pass::Training { seed: SEED, step };
             let seen = learner.accumulate(&batch, &targets, counts, pass, &mut gradients)?;
             let before = Instant::now();
-            gradients.clip(&parameters, Some(CLIP), step)?;
+            gradients.clip(&parameters, PUBLISHED.clip, step)?;
             optimiser.step(&parameters, &gradients, 5e-5)?;
             let parts = [started.elapsed(), before.elapsed()].map(|elapsed| elapsed.as_secs_f64());
             losses.push(seen.masked_token / counts[0].max(1.0) + seen.contrastive / counts[1]);

@@ -36,23 +36,6 @@ pub enum Error {
         /// What the model reads.
         hint: String,
     },
-    /// A folder that holds a run already.
-    #[error("{run} holds a run already\n  hint: go on with it by --resume, or choose another --out", run = run.display())]
-    RunExists {
-        /// The folder.
-        run: PathBuf,
-    },
-    /// Nothing to go on from.
-    #[error(
-        "{run} has no good checkpoint to resume from ({damaged} damaged)\n  hint: start again in another --out",
-        run = run.display()
-    )]
-    NoCheckpoint {
-        /// The folder.
-        run: PathBuf,
-        /// Checkpoints that are not what was written.
-        damaged: usize,
-    },
     /// A file of a data set or of a model folder.
     #[error(transparent)]
     File(#[from] data_specs::Error),
@@ -82,9 +65,12 @@ impl Error {
         matches!(
             self,
             Self::Setting { .. }
-                | Self::RunExists { .. }
-                | Self::NoCheckpoint { .. }
-                | Self::Training(Training::Setting { .. } | Training::OtherRun { .. })
+                | Self::Training(
+                    Training::Setting { .. }
+                        | Training::OtherRun { .. }
+                        | Training::RunExists { .. }
+                        | Training::NoCheckpoint { .. }
+                )
         )
     }
 

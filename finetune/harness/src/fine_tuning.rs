@@ -1,18 +1,15 @@
 //! THE loop of fine-tuning.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Tensor;
+use pretrain::Result;
 use pretrain::model::Pass;
-use pretrain::{Error, Result};
 use pretrain_comm::Collective;
-use pretrain_training::{
-    Checkpoint, Checkpoints, Gradients, Metrics, Optimiser, Parameters, State, require_finite,
-};
+use pretrain_training::{Checkpoints, Gradients, Metrics, Optimiser, Parameters, State, require_finite};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batches, Plan, Share};
@@ -115,31 +112,17 @@ pub fn fine_tune<T: Task, S>(
     let parameters = Parameters::new(tensors)?;
     let network = task.network(&parameters.tensors())?;
     let mut optimiser =
-        Optimiser::new(settings.optimiser.rule, &parameters, |parameter| settings.group(parameter));
+        Optimiser::new(settings.optimiser.rule, &parameters, |parameter| settings.optimiser.group(parameter));
 
     // ---- where it stands
-    let folder = run.join("checkpoints");
-    let keep = NonZeroUsize::new(settings.run.keep as usize).unwrap_or(NonZeroUsize::MIN);
-    if ranks.rank() == 0 {
-        Checkpoints::open(&folder, keep)?; // clears away what a dead process left, before the others look
-    }
-    ranks.barrier()?;
-    let checkpoints = Checkpoints::open(&folder, keep)?;
-    let newest = checkpoints.newest()?;
-    newest.damaged.iter().for_each(|reason| watch.damaged(reason));
+    let damaged = |reason: &pretrain_training::Error| watch.damaged(reason);
+    let (checkpoints, goes_on_from) = Checkpoints::of_run(run, settings.run.keep, resume, ranks, &damaged)?;
     let (mut step, mut best): (u64, Option<Best>) = (0, None);
-    match (resume, newest.checkpoint) {
-        (true, Some(checkpoint)) => {
-            parameters.restore(&checkpoint.tensors("model")?)?;
-            optimiser.restore(&parameters, &checkpoint.tensors("optimiser")?)?;
-            step = checkpoint.state().step;
-            best = kept(&checkpoint)?.best;
-        }
-        (true, None) => {
-            return Err(Error::NoCheckpoint { run: run.to_owned(), damaged: newest.damaged.len() });
-        }
-        (false, None) if newest.damaged.is_empty() => {}
-        (false, _) => return Err(Error::RunExists { run: run.to_owned() }),
+    if let Some(checkpoint) = goes_on_from {
+        parameters.restore(&checkpoint.tensors("model")?)?;
+        optimiser.restore(&parameters, &checkpoint.tensors("optimiser")?)?;
+        step = checkpoint.state().step;
+        best = checkpoint.progress::<Kept>()?.best;
     }
     let mut metrics = (ranks.rank() == 0).then(|| Metrics::open(run, step)).transpose()?;
 
@@ -236,13 +219,6 @@ pub fn fine_tune<T: Task, S>(
 /// The network over the same numbers, without memory of what it computes.
 fn forgetful<T: Task>(task: &T, parameters: &Parameters) -> Result<T::Network> {
     task.network(&parameters.tensors().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect())
-}
-
-fn kept(checkpoint: &Checkpoint) -> Result<Kept> {
-    Ok(serde_json::from_value(checkpoint.state().progress.clone()).map_err(|error| {
-        let (path, problem) = (checkpoint.path().to_owned(), error.to_string());
-        pretrain_training::Error::Damaged { path, problem }
-    })?)
 }
 
 impl Progress {

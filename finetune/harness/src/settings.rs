@@ -6,7 +6,7 @@ use pretrain::data::VerifyShards;
 use pretrain::model::RegionGeometry;
 use pretrain::train::{BatchSettings, OptimiserSettings, Sizes};
 use pretrain::{Error, Result};
-use pretrain_training::{Decay, Group, Parameter, Schedule};
+use pretrain_training::{Decay, Schedule};
 use serde::{Deserialize, Serialize};
 
 /// The tree; `T` is the section `task`.
@@ -199,14 +199,6 @@ impl<T> Settings<T> {
     pub fn rates(&self, total: u64) -> Schedule {
         let ScheduleSettings { peak, warm_up, ref decay, .. } = self.schedule;
         Schedule { peak, warm_up, warm_up_from: 0.0, total, decay: decay.clone() }
-    }
-
-    /// How a parameter is treated: what is called bias or `LayerNorm.weight` does not decay. A layer norm inside a head
-    /// has another name and decays, as published.
-    pub fn group(&self, parameter: &Parameter) -> Group {
-        let name = parameter.name();
-        let decays = !name.ends_with("bias") && !name.ends_with("LayerNorm.weight");
-        Group { weight_decay: if decays { self.optimiser.weight_decay } else { 0.0 }, rate_factor: 1.0 }
     }
 }
 

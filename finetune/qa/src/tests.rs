@@ -74,7 +74,10 @@ fn stop_and_resume_is_the_straight_run_to_the_bit() {
         let wanted = 5e-3 * (1.0 - (step + 1) as f64 / 24.0);
         assert!((rate - wanted).abs() < 1e-12, "update {step} takes {rate}, not {wanted}");
     }
-    assert!(matches!(end(&made.train("straight", &[])), Error::RunExists { .. }));
+    assert!(matches!(
+        end(&made.train("straight", &[])),
+        Error::Training(pretrain_training::Error::RunExists { .. })
+    ));
 }
 
 /// The best model answers; a folder is trained on with its own answers; another head is refused and can be replaced.

@@ -71,8 +71,10 @@ impl Error {
         match self {
             Self::Usage { .. } | Self::Regions(_) => true,
             Self::Backbone(error) | Self::Training(Loop::Backbone(error)) => is_wrong_name(error),
-            Self::Training(Loop::Setting { .. } | Loop::RunExists { .. } | Loop::NoCheckpoint { .. }) => true,
-            Self::Run(Run::Setting { .. } | Run::OtherRun { .. }) => true,
+            Self::Training(Loop::Setting { .. }) | Self::Run(Run::Setting { .. } | Run::OtherRun { .. }) => {
+                true
+            }
+            Self::Training(Loop::Training(Run::RunExists { .. } | Run::NoCheckpoint { .. })) => true,
             _ => false,
         }
     }

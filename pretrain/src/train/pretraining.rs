@@ -1,24 +1,21 @@
 //! THE loop of pre-training.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
 use pretrain_comm::Collective;
 use pretrain_kernels::measured_peak;
-use pretrain_training::{
-    Checkpoint, Checkpoints, Gradients, Metrics, Optimiser, Parameters, State, require_finite,
-};
+use pretrain_training::{Checkpoints, Gradients, Metrics, Optimiser, Parameters, State, require_finite};
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::{Evaluation, Probes, evaluate};
 use super::settings::Settings;
 use super::start::Start;
 use super::step::Learner;
+use crate::Result;
 use crate::data::{Share, Standing};
 use crate::model::{Batch, ModelFolder, Pass, PretrainingModel, Targets, training_operations};
-use crate::{Error, Result};
 
 /// Whoever watches a training, from outside.
 pub trait Watch: Sync {
@@ -104,32 +101,18 @@ pub fn pretrain(
     let parameters = Parameters::new(&start.tensors)?;
     let learner = Learner::new(config, &parameters, settings.model.recompute)?;
     let mut optimiser =
-        Optimiser::new(settings.optimiser.rule, &parameters, |parameter| settings.group(parameter));
+        Optimiser::new(settings.optimiser.rule, &parameters, |parameter| settings.optimiser.group(parameter));
     let probes = Probes::new(&settings.run.probes, &start.tokenizer)?;
 
     // ---- where it stands
-    let folder = run.join("checkpoints");
-    let keep = NonZeroUsize::new(settings.run.keep as usize).unwrap_or(NonZeroUsize::MIN);
-    if ranks.rank() == 0 {
-        Checkpoints::open(&folder, keep)?; // clears away what a dead process left, before the others look
-    }
-    ranks.barrier()?;
-    let checkpoints = Checkpoints::open(&folder, keep)?;
-    let newest = checkpoints.newest()?;
-    newest.damaged.iter().for_each(|reason| watch.damaged(reason));
+    let damaged = |reason: &pretrain_training::Error| watch.damaged(reason);
+    let (checkpoints, goes_on_from) = Checkpoints::of_run(run, settings.run.keep, resume, ranks, &damaged)?;
     let (mut step, mut standing) = (0, start.data.start());
-    match (resume, newest.checkpoint) {
-        (true, Some(checkpoint)) => {
-            set_weights(&parameters, &checkpoint)?;
-            optimiser.restore(&parameters, &checkpoint.tensors("optimiser")?)?;
-            step = checkpoint.state().step;
-            standing = kept(&checkpoint)?.data;
-        }
-        (true, None) => {
-            return Err(Error::NoCheckpoint { run: run.to_owned(), damaged: newest.damaged.len() });
-        }
-        (false, None) if newest.damaged.is_empty() => {}
-        (false, _) => return Err(Error::RunExists { run: run.to_owned() }),
+    if let Some(checkpoint) = goes_on_from {
+        parameters.restore(&checkpoint.tensors("model")?)?;
+        optimiser.restore(&parameters, &checkpoint.tensors("optimiser")?)?;
+        step = checkpoint.state().step;
+        standing = checkpoint.progress::<Kept>()?.data;
     }
     let mut metrics = (ranks.rank() == 0).then(|| Metrics::open(run, step)).transpose()?;
 
@@ -252,27 +235,6 @@ pub fn pretrain(
 fn forgetful(parameters: &Parameters, start: &Start) -> Result<PretrainingModel> {
     let detached = parameters.tensors().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect();
     PretrainingModel::new(&start.config, &detached)
-}
-
-fn set_weights(parameters: &Parameters, checkpoint: &Checkpoint) -> Result<()> {
-    let saved = checkpoint.tensors("model")?;
-    let mut values = Vec::with_capacity(parameters.n_values());
-    for parameter in parameters.iter() {
-        let tensor = saved.get(parameter.name()).filter(|tensor| tensor.dims() == parameter.tensor().dims());
-        let tensor = tensor.ok_or_else(|| pretrain_training::Error::Unfit {
-            tensor: parameter.name().to_owned(),
-            problem: "is not in the checkpoint, or of another shape".to_owned(),
-        })?;
-        values.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
-    }
-    Ok(parameters.set_values(&values)?)
-}
-
-fn kept(checkpoint: &Checkpoint) -> Result<Kept> {
-    Ok(serde_json::from_value(checkpoint.state().progress.clone()).map_err(|error| {
-        let (path, problem) = (checkpoint.path().to_owned(), error.to_string());
-        pretrain_training::Error::Damaged { path, problem }
-    })?)
 }
 
 impl Progress {

@@ -175,11 +175,14 @@ impl Settings {
         let ScheduleSettings { steps, peak, warm_up, warm_up_from, ref decay } = self.schedule;
         Schedule { peak, warm_up, warm_up_from, total: steps, decay: decay.clone() }
     }
+}
 
-    /// How a parameter is treated: biases and layer norms do not decay.
+impl OptimiserSettings {
+    /// How a parameter is treated: what is called bias or `LayerNorm` does not decay. A layer norm inside of a task's head has
+    /// another name and decays, as published.
     pub fn group(&self, parameter: &Parameter) -> Group {
         let decays = !parameter.name().ends_with("bias") && !parameter.name().contains("LayerNorm");
-        Group { weight_decay: if decays { self.optimiser.weight_decay } else { 0.0 }, rate_factor: 1.0 }
+        Group { weight_decay: if decays { self.weight_decay } else { 0.0 }, rate_factor: 1.0 }
     }
 }
 

@@ -8,7 +8,7 @@ use data_specs::{Manifest, Tokenizer};
 
 use super::settings::Settings;
 use super::sizes::DataSizes;
-use crate::data::{HeldOut, ModelInput, TrainingData};
+use crate::data::{HeldOut, ModelInput, PLACE_NUMBERS, TrainingData};
 use crate::model::{ModelConfig, ModelFolder, Shapes, initialise};
 use crate::{Error, Result};
 
@@ -29,8 +29,6 @@ pub struct Start {
     pub held_out: Option<HeldOut>,
 }
 
-/// Numbers of a region's place.
-const PLACE_NUMBERS: usize = 6;
 /// Tensors that a folder may lack: BERT knows no regions, and its sentence head may have other classes.
 const MAY_BE_DRAWN: [&str; 3] = ["bert.img_embedding.", "bert.LayerNorm.", "cls.seq_relationship."];
 

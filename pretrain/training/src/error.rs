@@ -53,6 +53,20 @@ pub enum Error {
         /// `key: then, now` for every difference.
         differences: Vec<String>,
     },
+    /// A run's folder that holds a run already.
+    #[error("{run} holds a run already; go on with --resume, or start elsewhere", run = run.display())]
+    RunExists {
+        /// The folder.
+        run: PathBuf,
+    },
+    /// There is nothing to go on from.
+    #[error("{run} holds no checkpoint that is good{damaged}; start without --resume", run = run.display())]
+    NoCheckpoint {
+        /// The folder.
+        run: PathBuf,
+        /// What is wrong with those that are there.
+        damaged: String,
+    },
     /// A checkpoint that is not what was written.
     #[error("{path}: {problem}", path = path.display())]
     Damaged {

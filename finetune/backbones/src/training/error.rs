@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 /// Why a training or an evaluation came to nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,20 +51,6 @@ pub enum Error {
         loss: f64,
         /// The normalisation that saw them first, or the classifier.
         layer: String,
-    },
-    /// A run's folder that holds a run already.
-    #[error("{run} holds a run already; go on with --resume, or start elsewhere", run = run.display())]
-    RunExists {
-        /// The folder.
-        run: PathBuf,
-    },
-    /// There is nothing to go on from.
-    #[error("{run} holds no checkpoint that is good{damaged}; start without --resume", run = run.display())]
-    NoCheckpoint {
-        /// The folder.
-        run: PathBuf,
-        /// What is wrong with those that are there.
-        damaged: String,
     },
     /// The network refused.
     #[error(transparent)]

@@ -1,7 +1,6 @@
 //! THE loop of classification.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -118,35 +117,17 @@ pub fn train(
         settings.optimiser.average.map(|decay| WeightAverage::new(decay, &learner.weights())).transpose()?;
 
     // ---- where it stands
-    let folder = run.join("checkpoints");
-    let keep = NonZeroUsize::new(settings.run.keep as usize).unwrap_or(NonZeroUsize::MIN);
-    if ranks.rank() == 0 {
-        Checkpoints::open(&folder, keep)?; // clears away what a dead process left, before the others look
-    }
-    ranks.barrier()?;
-    let checkpoints = Checkpoints::open(&folder, keep)?;
-    let newest = checkpoints.newest()?;
-    newest.damaged.iter().for_each(|reason| watch.damaged(reason));
+    let damaged = |reason: &pretrain_training::Error| watch.damaged(reason);
+    let (checkpoints, goes_on_from) = Checkpoints::of_run(run, settings.run.keep, resume, ranks, &damaged)?;
     let (mut step, mut standing) = (0, Standing::default());
-    match (resume, newest.checkpoint) {
-        (true, Some(checkpoint)) => {
-            learner.set_weights(&checkpoint.tensors("model")?)?;
-            optimiser.restore(learner.parameters(), &checkpoint.tensors("optimiser")?)?;
-            if let Some(average) = &mut average {
-                average.restore(checkpoint.tensors("average")?)?;
-            }
-            step = checkpoint.state().step;
-            standing = serde_json::from_value(checkpoint.state().progress.clone()).map_err(|error| {
-                let (path, problem) = (checkpoint.path().to_owned(), error.to_string());
-                pretrain_training::Error::Damaged { path, problem }
-            })?;
+    if let Some(checkpoint) = goes_on_from {
+        learner.set_weights(&checkpoint.tensors("model")?)?;
+        optimiser.restore(learner.parameters(), &checkpoint.tensors("optimiser")?)?;
+        if let Some(average) = &mut average {
+            average.restore(checkpoint.tensors("average")?)?;
         }
-        (true, None) => {
-            let damaged: String = newest.damaged.iter().map(|error| format!("; {error}")).collect();
-            return Err(Error::NoCheckpoint { run: run.to_owned(), damaged });
-        }
-        (false, None) if newest.damaged.is_empty() => {}
-        (false, _) => return Err(Error::RunExists { run: run.to_owned() }),
+        step = checkpoint.state().step;
+        standing = checkpoint.progress()?;
     }
     let mut metrics = if ranks.rank() == 0 {
         Card::new(learner.backbone(), pictures.classes()).keep_in(run)?;

@@ -92,7 +92,7 @@ impl Trained {
         let newest = Checkpoints::look_at(&folder).newest()?;
         let Some(checkpoint) = newest.checkpoint else {
             let damaged = newest.damaged.iter().map(|error| format!("; {error}")).collect();
-            return Err(Error::NoCheckpoint { run: run.to_owned(), damaged });
+            return Err(pretrain_training::Error::NoCheckpoint { run: run.to_owned(), damaged }.into());
         };
         let is_average = !last && checkpoint.path().join("average.safetensors").exists();
         let mut weights = checkpoint.tensors(if is_average { "average" } else { "model" })?;

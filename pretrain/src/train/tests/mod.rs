@@ -217,7 +217,7 @@ fn what_is_wrong_is_said_and_nothing_is_updated() {
     let end = |settings: &Settings, resume| {
         run_on(settings, &corpus, &folder, resume, &Solo, &Quiet::default()).unwrap_err()
     };
-    assert!(matches!(end(&good, true), Error::NoCheckpoint { damaged: 0, .. }));
+    assert!(matches!(end(&good, true), Error::Training(pretrain_training::Error::NoCheckpoint { .. })));
     std::fs::remove_dir_all(&folder).unwrap();
 
     // a rate that makes numbers overflow
@@ -230,7 +230,7 @@ fn what_is_wrong_is_said_and_nothing_is_updated() {
     let newest = Checkpoints::look_at(&folder.join("checkpoints")).newest().unwrap();
     let step = newest.checkpoint.unwrap().state().step;
     assert!(message.contains(&format!("at step {step}")), "{message}, but the checkpoint is of {step}");
-    assert!(matches!(end(&good, false), Error::RunExists { .. }));
+    assert!(matches!(end(&good, false), Error::Training(pretrain_training::Error::RunExists { .. })));
 
     for (part, change) in [
         ("batch.micro is 13", &(|s: &mut Settings| s.batch.micro = 13) as &dyn Fn(&mut Settings)),

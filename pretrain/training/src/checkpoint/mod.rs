@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use data_specs::durable::{CommitPhase, is_pending, sync_folder};
 use data_specs::hash_file;
+use pretrain_comm::Collective;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -82,6 +83,39 @@ impl Checkpoints {
             fs::remove_dir_all(&path).map_err(data_specs::Error::io("remove", &path))?;
         }
         Ok(Self { folder: folder.to_owned(), keep })
+    }
+
+    /// The checkpoints of the run in `run`, and the one that it goes on from: with `resume` the newest good one, otherwise
+    /// none. `damaged` is told what is wrong with newer ones. Every rank calls this; rank 0 clears away what a dead process
+    /// left before the others look.
+    ///
+    /// # Errors
+    /// [`Error::RunExists`], [`Error::NoCheckpoint`]; the system's; a rank that does not come.
+    pub fn of_run(
+        run: &Path,
+        keep: u64,
+        resume: bool,
+        ranks: &dyn Collective,
+        damaged: &dyn Fn(&Error),
+    ) -> Result<(Self, Option<Checkpoint>)> {
+        let folder = run.join("checkpoints");
+        let keep = NonZeroUsize::new(keep as usize).unwrap_or(NonZeroUsize::MIN);
+        if ranks.rank() == 0 {
+            Self::open(&folder, keep)?;
+        }
+        ranks.barrier()?;
+        let checkpoints = Self::open(&folder, keep)?;
+        let newest = checkpoints.newest()?;
+        newest.damaged.iter().for_each(damaged);
+        let is_new = newest.damaged.is_empty() && newest.checkpoint.is_none();
+        match (resume, newest.checkpoint) {
+            (true, None) => {
+                let damaged = newest.damaged.iter().map(|error| format!("; {error}")).collect();
+                Err(Error::NoCheckpoint { run: run.to_owned(), damaged })
+            }
+            (false, _) if !is_new => Err(Error::RunExists { run: run.to_owned() }),
+            (_, checkpoint) => Ok((checkpoints, checkpoint)),
+        }
     }
 
     /// Checkpoints in `folder` as they are, to read only: another process may be writing there.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use data_specs::hash_file;
+use serde::de::DeserializeOwned;
 
 use super::{STATE, State, Stored, check};
 use crate::{Error, Result};
@@ -55,6 +56,15 @@ impl Checkpoint {
     /// What it says of itself.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What else the loop kept in it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where it is nothing that this loop keeps.
+    pub fn progress<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(self.state.progress.clone())
+            .map_err(|error| Error::Damaged { path: self.path.clone(), problem: error.to_string() })
     }
 
     /// Its folder.
