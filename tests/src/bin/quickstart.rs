@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     let (spec, weights) = (format!("{corpus}/specs/captions-train.toml"), format!("weights={weights}"));
     let regions = ["--set", "backbone=efficientnet_half", "--set", &weights, "--set", "shard.rows=10"];
     let build = [&["build", &spec], &regions[..], &["--out", &dataset]].concat();
-    println!("   pipeline {}", build.join(" "));
+    println!("   pipeline {}", typed(&build));
     let (code, _, errors) = run(pipeline_command(&build).env("PIPELINE_FAILPOINT", "shard-renamed:2"));
     ensure!(code == 128 + 9, "the build was to be killed and ended with {code}: {errors}");
 
@@ -77,10 +77,10 @@ fn main() -> Result<()> {
         (format!("model.tokenizer={words}"), format!("data.train=[{{ path = {dataset:?} }}]"));
     let settings = ["--set", &tokenizer, "--set", &data, "--set", "schedule.steps=300"];
     let train = [&["run", "pretrain/configs/debug.toml"], &settings[..], &["--out", &pretrained]].concat();
-    println!("   pretrain {}", train.join(" "));
+    println!("   pretrain {}", typed(&train));
     interrupt(&mut pretrain_command(&train), &folder.join("pretrained/metrics.jsonl"))?;
     let resumed = [&train[..], &["--resume"]].concat();
-    println!("   pretrain {}", resumed.join(" "));
+    println!("   pretrain {}", typed(&resumed));
     succeed(&mut pretrain_command(&resumed))?;
     println!("   pretrain inspect {pretrained}/model");
     succeed(&mut pretrain_command(["inspect", &format!("{pretrained}/model")]))?;
@@ -88,13 +88,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// A command as one types it: what a shell would take apart is quoted.
+fn typed(arguments: &[&str]) -> String {
+    let is_plain = |word: &str| !word.contains([' ', '"', '[', '{']);
+    let words =
+        arguments.iter().map(|word| if is_plain(word) { (*word).to_owned() } else { format!("'{word}'") });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn show(arguments: &[&str]) -> Result<()> {
-    println!("   pipeline {}", arguments.join(" "));
+    println!("   pipeline {}", typed(arguments));
     succeed(&mut pipeline_command(arguments))
 }
 
 fn show_finetune(arguments: &[&str]) -> Result<()> {
-    println!("   finetune {}", arguments.join(" "));
+    println!("   finetune {}", typed(arguments));
     succeed(&mut finetune_command(arguments))
 }
 
