@@ -64,6 +64,8 @@ pub struct Computed {
     pub weights: String,
     /// The instructions that computed: other ones round otherwise.
     pub instructions: String,
+    /// Pixels of the pictures that the network saw: of the short side, of the long one at most.
+    pub sides: [u32; 2],
 }
 
 /// One shard.

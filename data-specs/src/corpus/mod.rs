@@ -190,6 +190,13 @@ impl CorpusSpec {
                 if !(0.0..=1.0).contains(&regions.tag_score) {
                     return bad("regions.tag_score", "is not a probability", "give a number from 0 to 1");
                 }
+                if regions.short_side < 32 || regions.long_side < regions.short_side {
+                    return bad(
+                        "regions.short_side",
+                        "is shorter than a cell of the last map, or longer than regions.long_side",
+                        "give pixels, at least 32; the published detectors see 600 and at most 1000",
+                    );
+                }
                 Ok(())
             }
             (None, None, _) => bad(

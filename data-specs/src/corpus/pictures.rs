@@ -102,6 +102,13 @@ pub struct RegionsSpec {
     /// Weights drawn from this seed instead: for trying things out; the data set then says "untrained".
     #[serde(default)]
     pub random_weights: Option<u64>,
+    /// Pixels of the short side of the pictures that the network sees. The published detectors see 600; a network that was
+    /// trained on small pictures sees best what is as large as there.
+    #[serde(default = "short_side")]
+    pub short_side: u32,
+    /// Pixels of their long side at most: then the short one is shorter.
+    #[serde(default = "long_side")]
+    pub long_side: u32,
     /// `grid`: the names of the classifier's classes, one a line; without it there are no tags.
     #[serde(default)]
     pub classes: Option<PathBuf>,
@@ -133,6 +140,14 @@ pub enum Provider {
     Boxes,
     /// The cells of the last map, as grid features (Paper: 2001.03615).
     Grid,
+}
+
+fn short_side() -> u32 {
+    600
+}
+
+fn long_side() -> u32 {
+    1000
 }
 
 /// As low as the detectors of the published features go.

@@ -3,6 +3,7 @@
 //! The loop ([`fine_tune`]) knows a [`Task`]: samples, a network, a loss, scores. [`classification`] is the task of those
 //! who choose one of several answers to a text about one picture or two; what differs between them is in their crates.
 
+mod attention;
 mod batches;
 pub mod classification;
 mod fine_tuning;
@@ -11,6 +12,7 @@ mod start;
 mod task;
 mod texts;
 
+pub use attention::Attention;
 pub use fine_tuning::{Best, Outcome, Progress, Watch, fine_tune};
 pub use pretrain::{Error, Result};
 pub use settings::{

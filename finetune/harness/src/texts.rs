@@ -37,6 +37,8 @@ pub enum Asked {
     Unknown,
     /// It is no text of the task; what it is instead.
     Other(&'static str),
+    /// What the text asks does not fit the labels, in words: the data set cannot be used with them.
+    Unfit(String),
 }
 
 /// Where a text stands.
@@ -157,6 +159,16 @@ impl Texts {
     /// How many there are in each shard.
     pub fn n_samples(&self) -> Vec<u64> {
         self.sections.iter().map(|section| section.records.len() as u64).collect()
+    }
+
+    /// How pictures are read beside a text.
+    pub fn pictures(&self) -> Pictures {
+        self.pictures
+    }
+
+    /// Regions that are read of a picture, at most.
+    pub fn max_regions(&self) -> usize {
+        self.layout.max_regions
     }
 
     /// All, in stored order.

@@ -11,6 +11,8 @@ use finetune_metrics::vqa::{self, Annotation, Answer, AnswerVocabulary, normalis
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::question_lists::NumberedAnswers;
+
 /// Section `task`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +70,9 @@ impl Classification for Vqa {
     fn asking(&self, labels: &[String]) -> Box<dyn Fn(&Text) -> Asked + Send + Sync> {
         let vocabulary = AnswerVocabulary::new(labels.to_vec());
         Box::new(move |text| {
+            if let Some(answers) = NumberedAnswers::of(text) {
+                return answers.asked(vocabulary.len());
+            }
             let target = if has_scores(text) {
                 let mut target: Vec<(u32, f32)> = Vec::new();
                 for answer in &text.answers {
@@ -106,7 +111,8 @@ impl Classification for Vqa {
             ("published_score".to_owned(), published),
             ("questions_without_target".to_owned(), (answered.len() - known) as f64),
         ]);
-        if answered.iter().any(|answered| has_scores(answered.text())) {
+        let has_no_annotators = |text: &Text| has_scores(text) || NumberedAnswers::of(text).is_some();
+        if answered.iter().any(|answered| has_no_annotators(answered.text())) {
             // scores of answers, but no annotators: the official accuracy cannot be known
             let all =
                 json!({ "published_score": published, "questions": answered.len(), "with_target": known });

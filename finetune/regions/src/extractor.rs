@@ -10,8 +10,6 @@ use crate::Error;
 use crate::decoding::Picture;
 use crate::preparation::{Filter, Normalisation, Preparation, Prepared, Resize};
 
-/// Short and long side of the pictures that region features are taken from: those of the published detectors.
-const RESIZE: Resize = Resize::ShortSide { short: 600, long_at_most: 1000 };
 /// Pixels a cell of the map in which regions are looked up.
 const MAP_STRIDE: f64 = 16.0;
 /// Pixels a cell of the last map.
@@ -21,11 +19,12 @@ const AT_ONCE: usize = 32;
 
 /// Looks at regions of pictures with a backbone.
 ///
-/// Pictures are resized to 600 pixels on the short side, at most 1000 on the long one, bilinear with antialiasing. A
-/// vector depends on its picture alone: not on threads, nor on what was looked at before.
+/// Pictures are resized to given sides (600 pixels, at most 1000, before the published detectors), bilinear with
+/// antialiasing. A vector depends on its picture alone: not on threads, nor on what was looked at before.
 #[derive(Debug)]
 pub struct Extractor {
     backbone: Backbone,
+    sides: [u32; 2],
 }
 
 /// The cells of a picture's last map.
@@ -40,9 +39,10 @@ pub struct Grid {
 }
 
 impl Extractor {
-    /// An extractor through `backbone`.
-    pub fn new(backbone: Backbone) -> Extractor {
-        Extractor { backbone }
+    /// An extractor through `backbone`, of pictures with a short side of `sides[0]` pixels, unless the long one would have
+    /// more than `sides[1]`.
+    pub fn new(backbone: Backbone, sides: [u32; 2]) -> Extractor {
+        Extractor { backbone, sides }
     }
 
     /// The network.
@@ -106,7 +106,9 @@ impl Extractor {
     fn prepared(&self, picture: &Picture) -> Result<(Tensor, Prepared), Error> {
         let (mean, std) = self.backbone.normalisation();
         let normalisation = Normalisation { mean, std };
-        let preparation = Preparation { resize: RESIZE, filter: Filter::Bilinear, crop: None, normalisation };
+        let [short, long_at_most] = self.sides;
+        let resize = Resize::ShortSide { short, long_at_most };
+        let preparation = Preparation { resize, filter: Filter::Bilinear, crop: None, normalisation };
         let mut prepared = preparation.prepare(picture)?;
         let shape = (1, 3, prepared.height as usize, prepared.width as usize);
         let x_bchw = Tensor::from_vec(std::mem::take(&mut prepared.x_chw), shape, &Device::Cpu)?;
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     fn extractor() -> Extractor {
-        Extractor::new(Backbone::random("efficientnet_b0".parse().unwrap(), 3, 10).unwrap())
+        Extractor::new(Backbone::random("efficientnet_b0".parse().unwrap(), 3, 10).unwrap(), [600, 1000])
     }
 
     fn picture(width: u32, height: u32) -> Picture {

@@ -81,6 +81,10 @@ impl Encoder {
         Ok(tanh(&self.pooler.forward(&first_bh)?)?)
     }
 
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
     pub(crate) fn word_embeddings(&self) -> &Tensor {
         &self.embeddings.word_vh
     }
@@ -106,7 +110,7 @@ pub(crate) fn rows(x_th: &Tensor, rows: &[u32]) -> Result<Tensor> {
 }
 
 #[derive(Debug, Clone)]
-struct Layer {
+pub(super) struct Layer {
     number: usize,
     heads: usize,
     query: Linear,
@@ -139,6 +143,19 @@ impl Layer {
             hidden_rate: config.hidden_dropout_prob,
             attention_rate: config.attention_probs_dropout_prob,
         })
+    }
+
+    pub(super) fn n_heads(&self) -> usize {
+        self.heads
+    }
+
+    pub(super) fn query_and_key(&self) -> [&Linear; 2] {
+        [&self.query, &self.key]
+    }
+
+    #[cfg(test)]
+    pub(super) fn value(&self) -> &Linear {
+        &self.value
     }
 
     fn forward(&self, x_th: &Tensor, batch: &Batch, pass: Pass) -> Result<Tensor> {

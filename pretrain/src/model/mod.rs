@@ -12,6 +12,7 @@
 //! Legend of shape letters: b samples, l tokens of a padded text, r regions, n tokens of all texts, t tokens and regions
 //! of all samples, h hidden width, i inner width of a layer, v vocabulary, c classes, d numbers of a region.
 
+mod attention_weights;
 mod batch;
 mod config;
 mod embeddings;

@@ -2,6 +2,7 @@
 //!
 //!     cargo run --release -p conformance --bin evidence -- picture-mutants [COUNT]
 //!     cargo run --release -p conformance --bin evidence -- backbones
+//!     cargo run --release -p conformance --bin evidence -- pretraining
 #![expect(clippy::print_stdout, reason = "evidence is shown")]
 
 use std::process::Command;
@@ -11,6 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 use conformance::binaries::{finetune_command, pipeline_command, root, run};
 use serde_json::Value;
 
+#[path = "evidence/pretraining.rs"]
+mod pretraining;
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -18,7 +22,8 @@ fn main() -> Result<()> {
         ["picture-mutants"] => picture_mutants(2000),
         ["picture-mutants", count] => picture_mutants(count.parse()?),
         ["backbones"] => backbones(),
-        _ => bail!("evidence picture-mutants [COUNT] | backbones"),
+        ["pretraining"] => pretraining::evidence(),
+        _ => bail!("evidence picture-mutants [COUNT] | backbones | pretraining"),
     }
 }
 

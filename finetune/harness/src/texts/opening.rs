@@ -8,6 +8,7 @@ use data_specs::{Dataset, Sample, Text, Tokenizer, Verify};
 use pretrain::data::{PLACE_NUMBERS, VerifyShards};
 use pretrain::model::ModelConfig;
 use pretrain::{Error, Result};
+use serde::Deserialize;
 
 use super::{Asked, Pictures, Record, Section};
 use crate::settings::{Layout, SetSettings};
@@ -34,6 +35,19 @@ pub(super) struct Shard {
     pub(super) data: Arc<Dataset>,
     folder: PathBuf,
     pub(super) number: usize,
+}
+
+/// A text that brings tags with it.
+#[derive(Debug, Deserialize)]
+struct TagsOfText {
+    o: Names,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Two { left: String, right: String },
 }
 
 /// Shards that stay open: the longest block of the reading order (19), and one of the next.
@@ -120,12 +134,22 @@ impl Opening<'_> {
                         *section.left_out.entry(what).or_insert(0) += 1;
                         continue;
                     }
+                    Asked::Unfit(problem) => {
+                        return Err(Error::Unfit {
+                            path: shard.path(),
+                            field: format!("row {row} ({}), text {}", sample.key, text.id),
+                            problem,
+                            hint: "a model, its labels and a data set's numbers must be of one label map"
+                                .to_owned(),
+                        });
+                    }
                 };
                 self.require_pictures(&shard.path(), row, sample)?;
                 section.n_unknown += u64::from(target.is_empty());
-                let tags = match &tags {
-                    Some(tags) => tags.clone(),
-                    None => tags.insert(self.tags(sample, &mut section)?).clone(),
+                let tags = match (self.tags_of_text(text, &mut section)?, &tags) {
+                    (Some(own), _) => own,
+                    (None, Some(tags)) => tags.clone(),
+                    (None, None) => tags.insert(self.tags(sample, &mut section)?).clone(),
                 };
                 let a = self.put(&text.text, &mut section)?;
                 let first = section.targets.len() as u32;
@@ -173,6 +197,21 @@ impl Opening<'_> {
                 self.put(&names(&sample.images[1..]), section)?,
             ],
         })
+    }
+
+    /// The tags that a question list gives a text: `o`, names with `;` between them, of one picture or of a left and a
+    /// right one. Such a text does not read its pictures' tags, and a chosen origin does not hold for it.
+    fn tags_of_text(&self, text: &Text, section: &mut Section) -> Result<Option<[Range<u32>; 2]>> {
+        let given = text.extra.as_deref().filter(|_| self.layout.tags);
+        let given = given.and_then(|extra| serde_json::from_str::<TagsOfText>(extra).ok());
+        let Some(TagsOfText { o }) = given else { return Ok(None) };
+        let [left, right] = match (o, self.pictures) {
+            (Names::One(names), _) => [names, String::new()],
+            (Names::Two { left, right }, Pictures::Pair) => [left, right],
+            (Names::Two { left, right }, _) => [format!("{left};{right}"), String::new()],
+        };
+        let mut put = |names: &str| self.put(&names.replace(';', " "), section);
+        Ok(Some([put(&left)?, put(&right)?]))
     }
 
     /// Adds the first tokens of a text to the section; no more can be in a sequence, whatever stands beside them.

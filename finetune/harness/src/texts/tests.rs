@@ -58,11 +58,15 @@ fn sample(n_pictures: u32) -> Sample {
 
 /// `w1` ... `w5` are 5 to 9, `t1` ... `t4` are 10 to 13; [CLS] is 2, [SEP] is 3.
 fn sequences(n_pictures: u32, pictures: Pictures, layout: &Layout) -> Result<Vec<Example>> {
+    sequences_of(&sample(n_pictures), pictures, layout)
+}
+
+fn sequences_of(sample: &Sample, pictures: Pictures, layout: &Layout) -> Result<Vec<Example>> {
     let folder = tempfile::tempdir().unwrap();
     let words = "[PAD] [UNK] [CLS] [SEP] [MASK] w1 w2 w3 w4 w5 t1 t2 t3 t4".replace(' ', "\n");
     std::fs::write(folder.path().join("vocab.txt"), words).unwrap();
     let mut writer = ShardWriter::create(folder.path(), "shard-00000.parquet", "test").unwrap();
-    writer.write(&[sample(n_pictures)]).unwrap();
+    writer.write(std::slice::from_ref(sample)).unwrap();
     let manifest = Manifest {
         schema_version: SCHEMA_VERSION,
         version: 0,
@@ -153,4 +157,27 @@ fn two_pictures_at_once() {
     let [example] = &sequences(2, Pictures::PairAtOnce, &layout(20, 2, None)).unwrap()[..] else { panic!() };
     assert_eq!(example.token_ids, [2, 5, 6, 7, 8, 9, 3, 10, 11, 12, 13, 3]);
     assert_eq!(regions(example), [100.0, 104.0, 200.0, 204.0]);
+}
+
+#[test]
+fn tags_of_a_question_list_stand_in_for_those_of_the_pictures() {
+    let listed = |n_pictures, extra: &str| {
+        let mut sample = sample(n_pictures);
+        sample.texts[1].extra = Some(extra.to_owned());
+        sample
+    };
+    let layout = layout(20, 1, Some("vg"));
+    let one =
+        sequences_of(&listed(1, r#"{"an":[1],"o":"t4;t2","s":[1.0]}"#), Pictures::One, &layout).unwrap();
+    assert_eq!(one[0].token_ids, [2, 5, 6, 7, 8, 9, 3, 13, 11, 3]);
+    let none = sequences_of(&listed(1, r#"{"o":""}"#), Pictures::One, &layout).unwrap();
+    assert_eq!(none[0].token_ids, [2, 5, 6, 7, 8, 9, 3]);
+    let sides = listed(2, r#"{"o":{"left":"t1;t2","right":"t3"}}"#);
+    let two = sequences_of(&sides, Pictures::Pair, &layout).unwrap();
+    assert_eq!((&two[0].token_ids[7..], &two[1].token_ids[7..]), (&[10, 11, 3][..], &[12, 3][..]));
+    let at_once = sequences_of(&sides, Pictures::PairAtOnce, &layout).unwrap();
+    assert_eq!(at_once[0].token_ids[7..], [10, 11, 12, 3]);
+    let without = Layout { tags: false, ..layout };
+    let without = sequences_of(&sides, Pictures::Pair, &without).unwrap();
+    assert_eq!(without[0].token_ids, [2, 5, 6, 7, 8, 9, 3]);
 }

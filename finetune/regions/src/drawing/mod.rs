@@ -4,11 +4,17 @@
 //! and most other scripts are readable; Arabic and Hebrew would have to be turned round, Indic scripts joined.
 
 mod colours;
+mod joined;
+mod kept;
 mod labels;
 mod lines;
+mod matrix;
 mod text;
 
+pub use joined::{below, beside, blank};
+pub use kept::kept_pixels;
 pub use lines::draw_lines;
+pub use matrix::draw_matrix;
 
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform};
 

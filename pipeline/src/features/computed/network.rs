@@ -81,12 +81,17 @@ impl Network {
             )
         })?;
         // Two threads may both have loaded: equal networks, of which one stays.
-        Ok(self.extractor.get_or_init(|| Extractor::new(backbone)))
+        Ok(self.extractor.get_or_init(|| Extractor::new(backbone, self.sides())))
     }
 
     /// Numbers of a vector.
     pub(super) fn width(&self) -> u32 {
         self.architecture.feature_width() as u32
+    }
+
+    /// Short and long side of the pictures that it sees.
+    fn sides(&self) -> [u32; 2] {
+        [self.regions.short_side, self.regions.long_side]
     }
 
     /// The files that decide what it sees, the weights first.
@@ -127,6 +132,7 @@ impl Network {
             backbone: format!("{}{flavour}", self.architecture),
             weights: weights.unwrap_or_else(|| format!("untrained, seed {seed}")),
             instructions: instructions(),
+            sides: self.sides(),
         }
     }
 

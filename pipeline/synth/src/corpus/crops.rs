@@ -1,4 +1,4 @@
-//! Crops of single objects, in a folder of their kind: a task for a backbone.
+//! Crops of single objects, in folders of their kind and of their look: two tasks for a backbone.
 
 use std::path::Path;
 
@@ -15,13 +15,24 @@ const MARGIN: [f32; 2] = [0.04, 0.3];
 const ASIDE: f32 = 0.9;
 const QUALITY: [u32; 2] = [84, 95];
 
-/// The folder of a kind's crops; a test split is not kept, its pictures give none.
-pub(crate) fn folder(split: Split, kind: &str) -> Option<String> {
-    match split {
-        Split::Train => Some(format!("crops/train/{}", kind.replace(' ', "_"))),
-        Split::Val => Some(format!("crops/val/{}", kind.replace(' ', "_"))),
-        Split::Test => None,
-    }
+/// The folders of all crops of a split; a test split is not kept, its pictures give none.
+pub(super) fn folders(world: &World, split: Split) -> Vec<String> {
+    let looks = |kind: usize| (0..world.colours.len()).map(move |colour| (kind, colour));
+    let folders = (0..world.kinds.len()).flat_map(looks).filter_map(|look| folders_of(world, split, look));
+    folders.flatten().collect()
+}
+
+/// The folders of crops of one kind, and of one kind and colour: an Oscar whose regions are to show colours needs a
+/// backbone that was asked for them.
+fn folders_of(world: &World, split: Split, (kind, colour): (usize, usize)) -> Option<[String; 2]> {
+    let split = match split {
+        Split::Train => "train",
+        Split::Val => "val",
+        Split::Test => return None,
+    };
+    let kind = world.kinds[kind].name.replace(' ', "_");
+    let colour = &world.colours[colour].name;
+    Some([format!("crops/{split}/{kind}"), format!("looks/{split}/{colour}_{kind}")])
 }
 
 /// Cuts out every object but the bases of others; how many there are.
@@ -41,9 +52,8 @@ pub(super) fn cut(
     let mut cut = 0;
     for (at, object) in scene.objects.iter().enumerate() {
         let is_base = scene.objects.iter().any(|other| other.belongs_to(at));
-        let Some(folder) = folder(slot.split, &world.kinds[object.kind].name).filter(|_| !is_base) else {
-            continue;
-        };
+        let folders = folders_of(world, slot.split, (object.kind, object.colour)).filter(|_| !is_base);
+        let Some(folders) = folders else { continue };
         let [left, top, right, bottom] = object.rect;
         let longer = (right - left).max(bottom - top) as f32;
         let margin = longer * chance.between(MARGIN);
@@ -55,9 +65,11 @@ pub(super) fn cut(
         };
         let (x, y) = (edge(left, right, drawing.width), edge(top, bottom, drawing.height));
         let pixels = drawing.cut([x, y, x + side, y + side]);
-        let path = root.join(folder).join(format!("{:08}_{at}.jpg", slot.index));
         let bytes = jpeg(&pixels, side, side, chance.whole(QUALITY));
-        std::fs::write(&path, bytes).map_err(Error::io("write", &path))?;
+        for folder in folders {
+            let path = root.join(folder).join(format!("{:08}_{at}.jpg", slot.index));
+            std::fs::write(&path, &bytes).map_err(Error::io("write", &path))?;
+        }
         cut += 1;
     }
     Ok(cut)

@@ -118,7 +118,7 @@ fn make_folders(world: &World, root: &Path) -> Result<(), Error> {
         for pool in [Pool::Coco, Pool::Gqa, Pool::OpenImages, Pool::NoCaps, Pool::Nlvr2] {
             folders.push(folder(pool, split));
         }
-        folders.extend(world.kinds().filter_map(|kind| crops::folder(split, kind)));
+        folders.extend(crops::folders(world, split));
     }
     folders.iter().try_for_each(|folder| {
         let path = root.join(folder);

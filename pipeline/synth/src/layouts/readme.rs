@@ -38,6 +38,8 @@ pub(crate) fn readme(world: &World, options: CorpusOptions, root: &Path) -> Resu
          classes |\n\
          | nocaps/val, nocaps_val_captions.json | NoCaps: pictures in, near and out of the captions' domain |\n\
          | crops/train/KIND, crops/val/KIND | single objects, cut from pictures of the same split |\n\
+         | looks/train/COLOUR_KIND, looks/val/COLOUR_KIND | the same ones by colour and kind, for a backbone whose \
+         vectors are to hold colours |\n\
          | specs/*.toml | `pipeline build specs/NAME.toml --out OUT` |\n\n\
          No picture is in two splits, nor in two of coco, gqa, nlvr2, open-images and nocaps. Questions are \
          balanced by their words: of each wording there are as many with every answer in every split. What is \

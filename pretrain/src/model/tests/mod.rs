@@ -1,4 +1,5 @@
 //! The model against PyTorch (golden/generate.py), and against itself in other arrangements.
 
+mod attention_weights;
 mod golden;
 pub(crate) mod packing;
