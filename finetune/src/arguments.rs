@@ -1,6 +1,7 @@
 //! The command line.
 
 mod backbone;
+mod retrieval;
 mod task;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use backbone::Backbone;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use finetune::score::{self, Error, Form, Metric};
+use retrieval::Retrieval;
 use task::Task;
 
 /// Fine-tuning, evaluation and scoring of the seven tasks.
@@ -26,6 +28,12 @@ pub(crate) enum Command {
     /// EfficientNet and ResNeXt
     #[command(subcommand)]
     Backbone(Backbone),
+    /// Pictures that captions describe
+    #[command(subcommand)]
+    ImageRetrieval(Retrieval),
+    /// Captions that describe pictures
+    #[command(subcommand)]
+    TextRetrieval(Retrieval),
     /// Questions about pictures, answered from a vocabulary
     #[command(subcommand)]
     Vqa(Task),

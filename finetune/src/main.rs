@@ -9,6 +9,7 @@ use arguments::{Arguments, Command};
 use clap::Parser;
 use finetune::backbone;
 use finetune::score::Error;
+use finetune_retrieval::Direction;
 
 /// How the process ends. Clap itself ends it with 2.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +66,8 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
     match arguments.command {
         Command::Score(score) => Ok((score.run()?, Exit::Done)),
+        Command::ImageRetrieval(task) => task.run(Direction::Images),
+        Command::TextRetrieval(task) => task.run(Direction::Texts),
         Command::Vqa(task) => task.run::<finetune_qa::Vqa>(),
         Command::Gqa(task) => task.run::<finetune_qa::Gqa>(),
         Command::Nlvr2(task) => task.run::<finetune_nlvr2::Nlvr2>(),

@@ -1,5 +1,6 @@
 //! What a training shows: a bar on a terminal, elsewhere a line every ten seconds. And how it is interrupted.
 
+mod retrieval;
 mod task;
 
 use std::io::{IsTerminal, Write};
@@ -27,6 +28,8 @@ pub(crate) struct Shown {
 struct State {
     last_line: Option<Instant>,
     n_unreadable: u32,
+    /// When the first pairs were scored, and how many.
+    first_pairs: Option<(Instant, u64)>,
 }
 
 impl Shown {
@@ -45,12 +48,18 @@ impl Shown {
                 }
             }
         });
+        Ok(Self { signal, ..Self::uninterrupted() })
+    }
+
+    /// Shows work that keeps nothing: a signal ends the process at once.
+    pub(crate) fn uninterrupted() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")
                 .expect("the template is a constant that parses");
             ProgressBar::new(0).with_style(style)
         });
-        Ok(Self { bar, state: Mutex::new(State { last_line: None, n_unreadable: 0 }), signal })
+        let state = State { last_line: None, n_unreadable: 0, first_pairs: None };
+        Self { bar, state: Mutex::new(state), signal: Arc::default() }
     }
 
     /// The signal that asked for the end.

@@ -21,9 +21,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("finetune-harness", &["pretrain"]),
     ("finetune-qa", &["finetune-harness", "finetune-metrics"]),
     ("finetune-nlvr2", &["finetune-harness", "finetune-metrics"]),
+    ("finetune-retrieval", &["finetune-harness", "finetune-metrics"]),
     (
         "finetune",
-        &["finetune-captioning", "finetune-metrics", "finetune-nlvr2", "finetune-qa", "finetune-regions"],
+        &[
+            "finetune-captioning",
+            "finetune-metrics",
+            "finetune-nlvr2",
+            "finetune-qa",
+            "finetune-regions",
+            "finetune-retrieval",
+        ],
     ),
     ("pipeline", &["finetune-regions", "pipeline-synth"]),
     ("pipeline-synth", &["data-specs"]),
@@ -100,7 +108,7 @@ fn the_command_line_is_the_frozen_one() {
     is_frozen("finetune-backbone-help.txt", &help);
 
     let mut help = String::new();
-    for task in ["vqa", "gqa", "nlvr2"] {
+    for task in ["image-retrieval", "text-retrieval", "vqa", "gqa", "nlvr2"] {
         for verb in ["train", "eval", "predict"] {
             let mut command = Command::new(finetune());
             help.push_str(&format!("---- {task} {verb}\n{}", run(command.args([task, verb, "--help"])).1));

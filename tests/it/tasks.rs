@@ -29,7 +29,16 @@ impl Made {
         let made = Self { folder: tempfile::tempdir().unwrap() };
         let corpus = made.path("corpus");
         succeed(pipeline_command(["synth", "--images", "60", "--seed", "3", "--out"]).arg(&corpus));
-        for spec in ["vqa-train", "vqa-val", "gqa-train", "gqa-testdev", "nlvr2-train", "nlvr2-dev"] {
+        for spec in [
+            "vqa-train",
+            "vqa-val",
+            "gqa-train",
+            "gqa-testdev",
+            "nlvr2-train",
+            "nlvr2-dev",
+            "captions-train",
+            "captions-val",
+        ] {
             let mut build = pipeline_command(["build"]);
             build.arg(corpus.join(format!("specs/{spec}.toml")));
             build.args(["--set", "backbone=efficientnet_half", "--out"]).arg(made.path(spec));
@@ -48,7 +57,8 @@ impl Made {
     fn train(&self, task: &str, held_out: &str, out: &Path) -> Command {
         let mut command = finetune_command([task, "train", "--config"]);
         command.arg(format!("finetune/configs/{task}-small.toml"));
-        command.arg("--data").arg(self.path(&format!("{task}-train"))).arg("--out").arg(out);
+        let train = if task.ends_with("retrieval") { "captions" } else { task };
+        command.arg("--data").arg(self.path(&format!("{train}-train"))).arg("--out").arg(out);
         let sizes =
             "{ hidden_size = 32, num_hidden_layers = 2, num_attention_heads = 2, intermediate_size = 64 }";
         for set in [
@@ -162,14 +172,102 @@ fn every_task_from_pictures_to_scores() {
     );
 }
 
+/// Both directions: train, evaluate, predict; recall is that of `finetune score` on the scores.
+#[test]
+fn retrieval_from_pictures_to_recall() {
+    let made = Made::new();
+    for (task, key) in [("text-retrieval", "i2t"), ("image-retrieval", "t2i")] {
+        let run_folder = made.path(&format!("run-{task}"));
+        let mut train = made.train(task, "captions-val", &run_folder);
+        let outcome = json(&succeed(train.args(["--set", "task.hard_negatives=3", "--json"])));
+        assert_eq!(outcome["is_done"], true, "{task}: {outcome}");
+        let candidates = outcome["best"]["figures"][format!("{key}_R@1")].as_f64().unwrap();
+        assert_eq!(outcome["best"]["score"], candidates, "{task}");
+        let on = |verb: &str, data: &str| {
+            let mut command = finetune_command([task, verb, "--model"]);
+            command.arg(run_folder.join("model")).arg("--data").arg(made.path(data)).arg("--json");
+            command
+        };
+        let evaluated = json(&succeed(&mut on("eval", "captions-val")));
+        let scores = made.path(&format!("{task}.npy"));
+        let found = json(&succeed(on("predict", "captions-val").arg("--out").arg(&scores)));
+        let mut score = finetune_command(["score", "retrieval", "--json", "--scores"]);
+        assert_eq!(evaluated, json(&succeed(score.arg(&scores))), "{task}");
+
+        // one row: the same partners
+        let first = &found[0];
+        let row = first["key"].as_str().unwrap();
+        let one = json(&succeed(on("predict", "captions-val").args(["--key", row, "--top", "2"])));
+        let n = if task == "text-retrieval" { 1 } else { 5 };
+        assert_eq!(one.as_array().unwrap().len(), n, "{one}");
+        assert_eq!(one[0]["found"].as_array().unwrap().len(), 2);
+        let (a, b) = (&one[0]["found"][0], &first["found"][0]);
+        assert_eq!((&a["key"], &a["id"]), (&b["key"], &b["id"]), "{task}");
+        let (code, _, errors) = run(on("predict", "captions-val").args(["--key", "nobody"]));
+        assert!(code == 3 && errors.contains("`nobody` is not there"), "{code}: {errors}");
+
+        // two stages, and the loss of the first
+        let short = json(&succeed(on("eval", "captions-val").args(["--shortlist", "10"])));
+        let lost = short["counts"]["shortlist"]["lost"].as_f64().unwrap();
+        assert!((0.0..1.0).contains(&lost) && short[key].is_object(), "{short}");
+        let folds = json(&succeed(on("eval", "captions-val").args(["--fold", "2"])));
+        let n_folds = folds["counts"]["folds"].as_u64().unwrap();
+        assert!(n_folds >= 1 && folds["counts"]["images"] == 2 * n_folds, "{folds}");
+
+        // shards without captions, and a head that says something else
+        let (code, _, errors) = run(&mut on("eval", "nlvr2-dev"));
+        assert!(
+            code == 3 && errors.contains("texts of another kind") && errors.contains("karpathy.toml"),
+            "{errors}"
+        );
+        let (code, _, errors) =
+            run(made.train(task, "captions-val", &run_folder).args(["--resume", "--set", "seed=9"]));
+        assert!(code == 2 && errors.contains("seed: 88 then, 9 now"), "{code}: {errors}");
+
+        // two ranks: the same but for the order of additions
+        let ranked = made.path(&format!("ranked-{task}"));
+        let mut train = made.train(task, "captions-val", &ranked);
+        succeed(train.args(["--set", "task.hard_negatives=3", "--ranks", "2", "--json"]));
+        let losses = |folder: &Path| {
+            let lines = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+            let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            lines.filter_map(|line| line["loss"].as_f64()).collect::<Vec<_>>()
+        };
+        let (one, two) = (losses(&run_folder), losses(&ranked));
+        let same = one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-3 * a.abs());
+        assert!(!one.is_empty() && one.len() == two.len() && same, "{task}: {one:?}, two ranks {two:?}");
+    }
+    // another task's head
+    let vqa = made.path("run-vqa");
+    succeed(&mut made.train("vqa", "vqa-val", &vqa));
+    let out = made.path("after-vqa");
+    let mut train = made.train("text-retrieval", "captions-val", &out);
+    let (code, _, errors) = run(train.arg("--model").arg(vqa.join("model")));
+    assert!(
+        code == 3 && errors.contains("answers `vqa`") && errors.contains("replace_head"),
+        "{code}: {errors}"
+    );
+}
+
+#[test]
+fn a_killed_retrieval_goes_on_as_if_nothing_had_been() {
+    goes_on("text-retrieval", "captions-val", &["task.hard_negatives=2", "schedule.epochs=8"]);
+}
+
 #[test]
 fn a_killed_fine_tuning_goes_on_as_if_nothing_had_been() {
+    goes_on("nlvr2", "nlvr2-dev", &["schedule.epochs=6"]);
+}
+
+/// Killed at many places and gone on with, a run ends with the model of the straight one.
+fn goes_on(task: &str, held_out: &str, sets: &[&str]) {
     let made = Made::new();
     let straight = made.path("straight");
     let train = |out: &Path| {
-        let mut command = made.train("nlvr2", "nlvr2-dev", out);
-        command.args(["--set", "schedule.epochs=6", "--set", "run.log_every=1"]);
-        command.args(["--set", "run.checkpoint_every=1"]);
+        let mut command = made.train(task, held_out, out);
+        for set in sets.iter().chain(&["run.log_every=1", "run.checkpoint_every=1"]) {
+            command.args(["--set", set]);
+        }
         command
     };
     succeed(&mut train(&straight));

@@ -7,6 +7,7 @@ mod attention;
 mod batches;
 pub mod classification;
 mod fine_tuning;
+mod folder;
 mod settings;
 mod start;
 mod task;
@@ -14,10 +15,11 @@ mod texts;
 
 pub use attention::Attention;
 pub use fine_tuning::{Best, Outcome, Progress, Watch, fine_tune};
+pub use folder::Description;
 pub use pretrain::{Error, Result};
 pub use settings::{
     DataSettings, Layout, ModelSettings, RunSettings, ScheduleSettings, SetSettings, Settings,
 };
-pub use start::Network;
-pub use task::{Scores, Task};
-pub use texts::{Asked, Pictures, Place, Texts};
+pub use start::{FirstWeights, Network};
+pub use task::{Opened, Scores, Task};
+pub use texts::{Asked, Opening, Pictures, Place, Texts};

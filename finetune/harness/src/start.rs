@@ -25,12 +25,13 @@ pub struct Network {
 
 /// First weights, and where they come from.
 #[derive(Debug)]
-pub(crate) struct FirstWeights {
-    pub(crate) tensors: BTreeMap<String, Tensor>,
+pub struct FirstWeights {
+    /// By name.
+    pub tensors: BTreeMap<String, Tensor>,
     /// What the folder does not have.
-    pub(crate) drawn: Vec<String>,
+    pub drawn: Vec<String>,
     /// What the folder has for something else.
-    pub(crate) left_out: Vec<String>,
+    pub left_out: Vec<String>,
 }
 
 /// Tensors that a folder may lack: BERT knows no regions.
@@ -86,13 +87,16 @@ impl Network {
     }
 
     /// The folder that weights come from.
-    pub(crate) fn folder(&self) -> Option<&Path> {
+    pub fn folder(&self) -> Option<&Path> {
         self.loaded.as_ref().map(|(path, _)| path.as_path())
     }
 
     /// Weights of `shapes`, which are the encoder's and those of a head whose names begin with `head`. A head that is not
     /// there is drawn; another one is an error unless `replace`.
-    pub(crate) fn first_weights(
+    ///
+    /// # Errors
+    /// Another head; tensors of the encoder that are missing or of another shape.
+    pub fn first_weights(
         &self,
         shapes: &Shapes,
         head: &str,

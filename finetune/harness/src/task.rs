@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use data_specs::RowId;
@@ -51,6 +52,17 @@ pub trait Task: Debug + Send + Sync + 'static {
     /// # Errors
     /// The system's.
     fn write(&self, tensors: BTreeMap<String, Tensor>, folder: &Path) -> Result<()>;
+}
+
+/// What a training starts with.
+#[derive(Debug)]
+pub struct Opened<T> {
+    /// The task with its data.
+    pub task: Arc<T>,
+    /// First weights.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// What is known before the first update, a line each.
+    pub told: Vec<String>,
 }
 
 /// How good a network is.

@@ -1,6 +1,7 @@
 //! Texts of data sets, tokenised once, with what is asked of each; their regions stay in the shards.
 
 mod opening;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,8 +14,9 @@ use pretrain::objectives::Sequence;
 use pretrain::{Error, Example, Result};
 use rayon::prelude::*;
 
+pub use self::opening::Opening;
 use self::opening::Shard;
-pub(crate) use self::opening::{Opening, each_row};
+pub(crate) use self::opening::each_row;
 use crate::settings::Layout;
 
 /// How the pictures of a row are read beside its text.
@@ -115,7 +117,10 @@ impl Pictures {
 
 impl Texts {
     /// Reads the short columns of all shards, on all threads of the current rayon pool.
-    pub(crate) fn open(opening: &Opening<'_>, asked: &(dyn Fn(&Text) -> Asked + Sync)) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Whatever does not fit, with file, field and remedy; sets with nothing to read.
+    pub fn open(opening: &Opening<'_>, asked: &(dyn Fn(&Text) -> Asked + Sync)) -> Result<Self> {
         let shards = opening.shards()?;
         let sections = shards.par_iter().map(|(shard, set)| opening.section(shard, set, asked));
         let sections: Vec<Section> = sections.collect::<Result<_>>()?;
@@ -236,7 +241,7 @@ impl Texts {
     }
 
     /// What is left out, in words; empty where nothing is.
-    pub(crate) fn left_out(&self) -> String {
+    pub fn left_out(&self) -> String {
         let mut parts: Vec<String> =
             self.left_out.iter().map(|(reason, n)| format!("left out: {n} {reason}")).collect();
         parts.extend((self.n_unknown > 0).then(|| format!("{} of unknown answer", self.n_unknown)));

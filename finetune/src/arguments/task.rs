@@ -1,8 +1,9 @@
 //! The command line of a task.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use finetune_harness::Outcome;
 use finetune_harness::classification::{Classification, Eval, Predict, Prediction, Train};
 use serde_json::json;
 
@@ -82,16 +83,7 @@ impl Task {
                 let shown = Shown::start()?;
                 let train = Train { config, set, data, model, out: out.clone(), resume, ranks };
                 let outcome = train.run::<C>(&shown)?;
-                let text = if output.json {
-                    serde_json::to_string(&outcome)?
-                } else {
-                    let best = outcome.best.as_ref();
-                    let best = best.map(|best| format!("; the best, {}, after {}", best.score, best.step));
-                    let model = out.join("model");
-                    format!("{} updates{}; {}", outcome.step, best.unwrap_or_default(), model.display())
-                };
-                let interrupted = shown.signal().filter(|_| !outcome.is_done);
-                Ok((text, interrupted.map_or(Exit::Done, Exit::Interrupted)))
+                ended(&outcome, &out, &shown, output)
             }
             Self::Eval { model, data, batch, output } => {
                 let scores = Eval { model, data, micro: batch }.run::<C>()?;
@@ -113,6 +105,25 @@ impl Task {
             }
         }
     }
+}
+
+/// What a training says at its end.
+pub(super) fn ended(
+    outcome: &Outcome,
+    out: &Path,
+    shown: &Shown,
+    output: Output,
+) -> anyhow::Result<(String, Exit)> {
+    let text = if output.json {
+        serde_json::to_string(outcome)?
+    } else {
+        let best = outcome.best.as_ref();
+        let best = best.map(|best| format!("; the best, {}, after {}", best.score, best.step));
+        let model = out.join("model");
+        format!("{} updates{}; {}", outcome.step, best.unwrap_or_default(), model.display())
+    };
+    let interrupted = shown.signal().filter(|_| !outcome.is_done);
+    Ok((text, interrupted.map_or(Exit::Done, Exit::Interrupted)))
 }
 
 fn line(prediction: &Prediction) -> String {

@@ -48,19 +48,30 @@ impl Embeddings {
     /// # Shapes
     /// - result: \[t, h\]
     pub(crate) fn forward(&self, batch: &Batch, pass: Pass) -> Result<Tensor> {
-        let x_nh = embedding_sum(
-            (&self.word_vh, &batch.word_ids, Some(self.padding)),
-            (&self.position_ph, &batch.position_ids),
-            (&self.segment_sh, &batch.segment_ids),
-        )?;
-        let x_nh = dropped(self.norm.forward(&x_nh)?, pass, Place::Words, self.rate, &batch.numbers.words)?;
-        let x_rh = linear(&batch.regions_rd, &self.region.w_oi, Some(&self.region.bias_o))?;
-        let x_rh = match &self.region_norm {
-            Some(norm) => norm.forward(&x_rh)?,
-            None => x_rh,
-        };
+        let x_nh = self.tokens(&batch.word_ids, &batch.position_ids, &batch.segment_ids)?;
+        let x_nh = dropped(x_nh, pass, Place::Words, self.rate, &batch.numbers.words)?;
+        let x_rh = self.regions(&batch.regions_rd)?;
         let x_rh = dropped(x_rh, pass, Place::Regions, self.rate, &batch.numbers.regions)?;
         Ok(Tensor::cat(&[x_nh, x_rh], 0)?.index_select(&batch.order_t, 0)?)
+    }
+
+    /// Words and tags before dropout. \[n, h\]
+    pub(crate) fn tokens(&self, words: &[u32], positions: &[u32], segments: &[u32]) -> Result<Tensor> {
+        let x_nh = embedding_sum(
+            (&self.word_vh, words, Some(self.padding)),
+            (&self.position_ph, positions),
+            (&self.segment_sh, segments),
+        )?;
+        self.norm.forward(&x_nh)
+    }
+
+    /// Regions before dropout. \[r, d\] to \[r, h\]
+    pub(crate) fn regions(&self, regions_rd: &Tensor) -> Result<Tensor> {
+        let x_rh = linear(regions_rd, &self.region.w_oi, Some(&self.region.bias_o))?;
+        match &self.region_norm {
+            Some(norm) => norm.forward(&x_rh),
+            None => Ok(x_rh),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use pretrain_kernels::{
-    Attention, attention, concatenate, layer_norm, linear, linear_gelu, residual_layer_norm, tanh,
+    Attention, AttentionMask, Dropout, Sequences, attention, concatenate, layer_norm, linear, linear_gelu,
+    residual_layer_norm, tanh,
 };
 
 use super::batch::Batch;
@@ -16,9 +17,9 @@ use crate::Result;
 /// `bert.*` of a model folder.
 #[derive(Debug, Clone)]
 pub struct Encoder {
-    embeddings: Embeddings,
-    layers: Vec<Layer>,
-    pooler: Linear,
+    pub(crate) embeddings: Embeddings,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) pooler: Linear,
 }
 
 impl Encoder {
@@ -110,7 +111,7 @@ pub(crate) fn rows(x_th: &Tensor, rows: &[u32]) -> Result<Tensor> {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     number: usize,
     heads: usize,
     query: Linear,
@@ -161,27 +162,34 @@ impl Layer {
     fn forward(&self, x_th: &Tensor, batch: &Batch, pass: Pass) -> Result<Tensor> {
         let numbers = &batch.numbers.packed;
         let drop = |place, rate| pass.dropout(place, rate, numbers);
+        self.compute(x_th, (&batch.sequences, batch.attention_mask()), None, &drop)
+    }
 
+    /// The layer's output of all rows, or of those in `only`, which saves the work on the others that no row needs.
+    pub(crate) fn compute(
+        &self,
+        x_th: &Tensor,
+        (sequences, mask): (&Sequences, Option<AttentionMask<'_>>),
+        only: Option<&[u32]>,
+        drop: &dyn Fn(Place, f64) -> Option<Dropout>,
+    ) -> Result<Tensor> {
         // one product makes queries, keys and values
         let parts = [&self.query, &self.key, &self.value];
         let w_3hh = concatenate(parts.map(|part| &part.w_oi))?;
         let bias_3h = concatenate(parts.map(|part| &part.bias_o))?;
         let qkv_t3h = linear(x_th, &w_3hh, Some(&bias_3h))?;
         let dropout = drop(Place::Attention(self.number), self.attention_rate);
-        let seen_th = attention(
-            &qkv_t3h,
-            &Attention {
-                heads: self.heads,
-                sequences: &batch.sequences,
-                mask: batch.attention_mask(),
-                dropout: dropout.as_ref(),
-            },
-        )?;
+        let how = Attention { heads: self.heads, sequences, mask, dropout: dropout.as_ref() };
+        let mut seen_th = attention(&qkv_t3h, &how)?;
+        let mut x_th = x_th.clone();
+        if let Some(only) = only {
+            (seen_th, x_th) = (rows(&seen_th, only)?, rows(&x_th, only)?);
+        }
         let y_th = self.attention_output.forward(&seen_th)?;
         let dropout = drop(Place::AttentionOutput(self.number), self.hidden_rate);
         let norm = &self.attention_norm;
         let x_th =
-            residual_layer_norm(&y_th, x_th, dropout.as_ref(), &norm.weight_h, &norm.bias_h, norm.eps)?;
+            residual_layer_norm(&y_th, &x_th, dropout.as_ref(), &norm.weight_h, &norm.bias_h, norm.eps)?;
 
         let inner_ti = linear_gelu(&x_th, &self.intermediate.w_oi, &self.intermediate.bias_o)?;
         let y_th = self.output.forward(&inner_ti)?;

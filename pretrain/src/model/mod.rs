@@ -21,6 +21,7 @@ mod folder;
 mod heads;
 mod operations;
 mod parameters;
+mod parts;
 mod pass;
 mod pretraining;
 
@@ -31,6 +32,7 @@ pub use folder::ModelFolder;
 pub use heads::{Linear, MaskedTokenHead};
 pub use operations::training_operations;
 pub use parameters::{Shapes, Tensors, initialise};
+pub use parts::Joined;
 pub use pass::Pass;
 pub use pretraining::{Losses, PretrainingModel};
 

@@ -33,6 +33,8 @@ pub enum Stream {
     DatasetMix = 9,
     /// Which token comes next in a caption that is drawn; the step is the training step.
     Sampling = 10,
+    /// Pictures and captions that do not belong together, for retrieval; the step is the training step.
+    Negatives = 12,
 }
 
 /// The random numbers of one seed, stream and step; each is found by its index.

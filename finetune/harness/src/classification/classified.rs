@@ -12,11 +12,12 @@ use pretrain_comm::Collective;
 
 use super::Classification;
 use super::answering::answer;
-use super::folder::{self, Description};
+use super::folder;
 use super::head::{Classifier, HEAD, Head};
+use crate::folder::Description;
 use crate::settings::{Layout, Settings};
 use crate::start::Network;
-use crate::task::{Scores, Task};
+use crate::task::{Opened, Scores, Task};
 use crate::texts::{Opening, Texts, each_row};
 use crate::{Error, Result};
 
@@ -42,22 +43,12 @@ pub struct ClassifiedExample {
     target: Vec<(u32, f32)>,
 }
 
-/// What a training starts with.
-#[derive(Debug)]
-pub(super) struct Opened<C> {
-    pub(super) task: Arc<Classified<C>>,
-    /// First weights.
-    pub(super) tensors: BTreeMap<String, Tensor>,
-    /// What is known before the first update.
-    pub(super) told: Vec<String>,
-}
-
 impl<C: Classification> Classified<C> {
     /// Opens model and data, each checked against the other.
     ///
     /// # Errors
     /// Whatever does not fit, with file, field and remedy.
-    pub(super) fn open(settings: &Settings<C>) -> Result<Opened<C>> {
+    pub(super) fn open(settings: &Settings<C>) -> Result<Opened<Self>> {
         let (task, data, model) = (&settings.task, &settings.data, &settings.model);
         let network = Network::open(model, &data.train)?;
         let config = network.config.clone();
@@ -71,6 +62,7 @@ impl<C: Classification> Classified<C> {
             tokenizer: &network.tokenizer,
             with_unknown: false,
             spec: C::SPEC,
+            open_shards: Opening::IN_ORDER,
         };
         let labels = labels(settings, &network, &opening)?;
         let head = Head {
@@ -229,7 +221,7 @@ impl<C: Classification> Task for Classified<C> {
     }
 
     fn write(&self, tensors: BTreeMap<String, Tensor>, folder: &Path) -> Result<()> {
-        let description = Description::of(&self.task, &self.layout);
+        let description = Description::of(C::NAME, &self.task, &self.layout);
         let network = (&self.config, &self.head);
         folder::write(folder, &description, network, &self.labels, &self.tokenizer, tensors)
     }

@@ -11,15 +11,17 @@ use pretrain::train::in_threads;
 use pretrain_comm::{Collective, Solo};
 use pretrain_training::config::{Resolved, load, resolve};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::Classification;
 use super::answering::{Answered, answer};
 use super::classified::{Classified, of_kind};
-use super::folder::{self, Description};
+use super::folder;
 use super::head::{Classifier, Head};
 use crate::fine_tuning::{Outcome, Progress, Watch, fine_tune};
+use crate::folder::Description;
 use crate::settings::{FREE, SetSettings, Settings};
-use crate::task::Scores;
+use crate::task::{Opened, Scores, Task};
 use crate::texts::{Opening, Texts};
 use crate::{Error, Result};
 
@@ -89,7 +91,19 @@ impl Train {
     /// # Errors
     /// Settings, data or network that do not fit; whatever stops the loop.
     pub fn run<C: Classification>(&self, watch: &dyn Watch) -> Result<Outcome> {
-        let resolved = self.settings::<C>()?;
+        self.run_task(Classified::<C>::open, watch)
+    }
+
+    /// Trains any task, which `open` makes of the settings.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_task<S: Serialize + DeserializeOwned + Sync, T: Task>(
+        &self,
+        open: impl FnOnce(&Settings<S>) -> Result<Opened<T>>,
+        watch: &dyn Watch,
+    ) -> Result<Outcome> {
+        let resolved = self.settings::<S>()?;
         let settings = &resolved.settings;
         let n_micro = settings.batch.size.div_ceil(settings.batch.micro);
         if self.ranks == 0 || self.ranks as u64 > n_micro {
@@ -99,7 +113,7 @@ impl Train {
                 hint: "lower --ranks or batch.micro".to_owned(),
             });
         }
-        let opened = Classified::open(settings)?;
+        let opened = open(settings)?;
         std::fs::create_dir_all(&self.out).map_err(data_specs::Error::io("create", &self.out))?;
         resolved.keep_in(&self.out, &FREE)?;
         opened.told.iter().for_each(|line| watch.told(line));
@@ -112,7 +126,7 @@ impl Train {
         if self.ranks == 1 { rank(&Solo) } else { in_threads(self.ranks, &rank) }
     }
 
-    fn settings<C: Classification>(&self) -> Result<Resolved<Settings<C>>> {
+    fn settings<S: Serialize + DeserializeOwned>(&self) -> Result<Resolved<Settings<S>>> {
         if !self.config.is_file() {
             return Err(Error::Setting {
                 key: "--config".to_owned(),
@@ -120,7 +134,7 @@ impl Train {
                 hint: "finetune/configs has presets; a run keeps its settings in config.toml".to_owned(),
             });
         }
-        let mut settings: Settings<C> = load(&self.config, &self.set)?.settings;
+        let mut settings: Settings<S> = load(&self.config, &self.set)?.settings;
         if let Some(path) = &self.data {
             settings.data.train = vec![SetSettings { path: path.clone(), splits: None }];
         }
@@ -197,7 +211,7 @@ struct Asking<C> {
 
 impl<C: Classification> Asking<C> {
     fn open(model: &Path, data: &Path) -> Result<Self> {
-        let (task, layout) = Description::require::<C>(model)?;
+        let (task, layout) = Description::require::<C>(model, C::NAME)?;
         let labels = folder::labels(model)?;
         let loaded = ModelFolder::open(model)?;
         let tokenizer = Tokenizer::open(model)?;
@@ -214,6 +228,7 @@ impl<C: Classification> Asking<C> {
             tokenizer: &tokenizer,
             with_unknown: true,
             spec: C::SPEC,
+            open_shards: Opening::IN_ORDER,
         };
         let texts = Arc::new(Texts::open(&opening, &of_kind::<C>(task.asking(&labels)))?);
         let network = Classifier::new(&loaded.config, head, &loaded.tensors)?;

@@ -15,19 +15,28 @@ use crate::settings::{Layout, SetSettings};
 
 /// What texts are opened with.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Opening<'a> {
+pub struct Opening<'a> {
     /// `train` or `held_out`: the key of `data` that the sets stand under.
-    pub(crate) role: &'static str,
-    pub(crate) sets: &'a [SetSettings],
-    pub(crate) verify: VerifyShards,
-    pub(crate) layout: &'a Layout,
-    pub(crate) pictures: Pictures,
-    pub(crate) config: &'a ModelConfig,
-    pub(crate) tokenizer: &'a Tokenizer,
+    pub role: &'static str,
+    /// The data sets.
+    pub sets: &'a [SetSettings],
+    /// When the hashes of shards are compared.
+    pub verify: VerifyShards,
+    /// How texts and tags are cut.
+    pub layout: &'a Layout,
+    /// How many pictures a row must have.
+    pub pictures: Pictures,
+    /// Of the network that reads the regions.
+    pub config: &'a ModelConfig,
+    /// Of the texts.
+    pub tokenizer: &'a Tokenizer,
     /// Whether texts of unknown answers are read.
-    pub(crate) with_unknown: bool,
+    pub with_unknown: bool,
     /// A spec that builds what the task needs.
-    pub(crate) spec: &'static str,
+    pub spec: &'static str,
+    /// Shards that stay open, with their short columns in memory: [`IN_ORDER`](Self::IN_ORDER) where rows are read in
+    /// the order's blocks, all where any row may be next.
+    pub open_shards: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -49,9 +58,6 @@ enum Names {
     One(String),
     Two { left: String, right: String },
 }
-
-/// Shards that stay open: the longest block of the reading order (19), and one of the next.
-const OPEN_SHARDS: usize = 20;
 
 /// Shows every row that is read to `look`, in stored order.
 pub(crate) fn each_row(opening: &Opening<'_>, look: &mut dyn FnMut(&Sample)) -> Result<()> {
@@ -78,6 +84,9 @@ impl Shard {
 }
 
 impl Opening<'_> {
+    /// The longest block of the reading order (19), and one of the next.
+    pub const IN_ORDER: usize = 20;
+
     /// All shards of all sets, whose features are as wide as the model's.
     pub(super) fn shards(&self) -> Result<Vec<(Shard, &SetSettings)>> {
         let verify = match self.verify {
@@ -86,7 +95,7 @@ impl Opening<'_> {
         };
         let mut shards = Vec::new();
         for set in self.sets {
-            let data = Arc::new(Dataset::with(&set.path, verify, OPEN_SHARDS)?);
+            let data = Arc::new(Dataset::with(&set.path, verify, self.open_shards)?);
             let width = data.manifest().features.width as usize;
             if width + PLACE_NUMBERS != self.config.img_feature_dim {
                 return Err(Error::Unfit {

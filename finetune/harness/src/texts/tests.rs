@@ -96,6 +96,7 @@ fn sequences_of(sample: &Sample, pictures: Pictures, layout: &Layout) -> Result<
         tokenizer: &Tokenizer::open(&folder.path().join("vocab.txt")).unwrap(),
         with_unknown: false,
         spec: "statements.toml",
+        open_shards: Opening::IN_ORDER,
     };
     let texts = Texts::open(&opening, &|text| match text.kind {
         TextKind::Statement => Asked::Target(vec![(1, 1.0)]),
