@@ -101,7 +101,7 @@ fn pairs(sequences: &Sequences, sees: &dyn Fn(usize, usize, usize) -> bool) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{config, examples, parameters};
+    use super::super::tests::packing::{config, examples, parameters};
     use super::*;
     use crate::model::Pass;
 
