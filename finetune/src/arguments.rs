@@ -1,12 +1,14 @@
 //! The command line.
 
 mod backbone;
+mod captioning;
 mod retrieval;
 mod task;
 
 use std::path::PathBuf;
 
 use backbone::Backbone;
+use captioning::{Captioning, NoCaps};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use finetune::score::{self, Error, Form, Metric};
 use retrieval::Retrieval;
@@ -34,6 +36,12 @@ pub(crate) enum Command {
     /// Captions that describe pictures
     #[command(subcommand)]
     TextRetrieval(Retrieval),
+    /// Captions of pictures
+    #[command(subcommand)]
+    Captioning(Captioning),
+    /// Captions of pictures that show what training captions do not name
+    #[command(subcommand)]
+    Nocaps(NoCaps),
     /// Questions about pictures, answered from a vocabulary
     #[command(subcommand)]
     Vqa(Task),

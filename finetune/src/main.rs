@@ -68,6 +68,8 @@ fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
         Command::Score(score) => Ok((score.run()?, Exit::Done)),
         Command::ImageRetrieval(task) => task.run(Direction::Images),
         Command::TextRetrieval(task) => task.run(Direction::Texts),
+        Command::Captioning(captioning) => captioning.run(),
+        Command::Nocaps(nocaps) => nocaps.run(),
         Command::Vqa(task) => task.run::<finetune_qa::Vqa>(),
         Command::Gqa(task) => task.run::<finetune_qa::Gqa>(),
         Command::Nlvr2(task) => task.run::<finetune_nlvr2::Nlvr2>(),

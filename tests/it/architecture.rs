@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pretrain-training", &["data-specs", "pretrain-comm", "pretrain-kernels"]),
     ("pretrain", &["pretrain-training"]),
     ("finetune-backbones", &["pretrain-training"]),
-    ("finetune-captioning", &["pretrain", "finetune-metrics"]),
+    ("finetune-captioning", &["finetune-harness", "finetune-metrics"]),
     ("finetune-metrics", &["torch-files"]),
     ("finetune-regions", &["finetune-backbones"]),
     ("finetune-harness", &["pretrain"]),
@@ -108,7 +108,7 @@ fn the_command_line_is_the_frozen_one() {
     is_frozen("finetune-backbone-help.txt", &help);
 
     let mut help = String::new();
-    for task in ["image-retrieval", "text-retrieval", "vqa", "gqa", "nlvr2"] {
+    for task in ["image-retrieval", "text-retrieval", "captioning", "nocaps", "vqa", "gqa", "nlvr2"] {
         for verb in ["train", "eval", "predict"] {
             let mut command = Command::new(finetune());
             help.push_str(&format!("---- {task} {verb}\n{}", run(command.args([task, verb, "--help"])).1));

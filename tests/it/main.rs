@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step ends the test")]
 
 mod architecture; // rules of the house
+mod captions; // captioning and NoCaps: shards to captions to scores
 mod corpora; // every kind of text through the whole engine
 mod doors; // the documented commands on real files
 mod kills; // kill -9 anywhere, run again, nothing lost or doubled

@@ -93,3 +93,36 @@ pub enum Error {
 
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<Error> for pretrain::Error {
+    fn from(error: Error) -> Self {
+        let text = str::to_owned;
+        match error {
+            Error::Setting { field, value, hint } => {
+                Self::Setting { key: text(field), problem: format!("is {value}"), hint: text(hint) }
+            }
+            Error::Model { length, source } => match source.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(source) => Self::Tensor(candle_core::Error::wrap(Error::Model { length, source })),
+            },
+            Error::Logits { .. } => Self::Tensor(candle_core::Error::wrap(error)),
+            Error::Read { path, source } => Self::File(data_specs::Error::io("read", &path)(source)),
+            Error::Content { path, line, problem, hint } => {
+                Self::Unfit { path, field: format!("line {line}"), problem, hint: text(hint) }
+            }
+            Error::Class { path, class } => Self::Unfit {
+                path,
+                field: format!("the class `{class}`"),
+                problem: text("is not in the hierarchy"),
+                hint: text("take the boxes and the hierarchy of one data set"),
+            },
+            Error::Constraint { constraint, problem, hint } => {
+                Self::Setting { key: format!("constraint {constraint}"), problem, hint: text(hint) }
+            }
+            Error::Captions { what, image, problem, hint } => {
+                Self::Setting { key: format!("{what} of picture {image}"), problem, hint: text(hint) }
+            }
+            Error::Tokenizer(error) => Self::File(error),
+        }
+    }
+}

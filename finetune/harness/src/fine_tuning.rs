@@ -144,18 +144,23 @@ pub fn fine_tune<T: Task, S>(
         // ---- gradients, added up over micro-batches and ranks
         let n_samples = plan.n_samples(step);
         gradients.clear();
-        let mut sums = [0.0, f64::from(u8::from(watch.must_stop()))];
+        let mut sums = [0.0, f64::from(u8::from(watch.must_stop())), 0.0];
         for _ in plan.of_rank(step, share) {
             let examples = batches.next()?;
             let loss = task.loss(&network, &examples, Pass::Training { seed, step })?;
             sums[0] += f64::from(loss.to_scalar::<f32>()?);
+            sums[2] += task.weight(&examples, step);
             gradients.backward(&parameters, &(loss / n_samples as f64)?)?;
         }
         ranks.all_reduce_sum_f64(&mut sums)?;
-        let loss = sums[0] / n_samples as f64;
+        let weight = sums[2].max(1.0);
+        let loss = sums[0] / weight;
         is_asked_to_stop = sums[1] > 0.0;
         require_finite(loss, "the task's loss", step)?;
         gradients.all_reduce(ranks)?;
+        if weight != n_samples as f64 {
+            gradients.scale(n_samples as f64 / weight);
+        }
 
         // ---- the update; its rate is that of the next step, as in the published scripts
         let norm = gradients.clip(&parameters, settings.optimiser.clip, step)?;

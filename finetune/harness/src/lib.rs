@@ -12,6 +12,7 @@ mod settings;
 mod start;
 mod task;
 mod texts;
+mod training;
 
 pub use attention::Attention;
 pub use fine_tuning::{Best, Outcome, Progress, Watch, fine_tune};
@@ -21,5 +22,6 @@ pub use settings::{
     DataSettings, Layout, ModelSettings, RunSettings, ScheduleSettings, SetSettings, Settings,
 };
 pub use start::{FirstWeights, Network};
-pub use task::{Opened, Scores, Task};
+pub use task::{Scores, Task};
 pub use texts::{Asked, Opening, Pictures, Place, Texts};
+pub use training::{Opened, Train};

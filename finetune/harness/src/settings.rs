@@ -81,7 +81,7 @@ pub struct DataSettings {
 pub struct Layout {
     /// Tokens of a sequence at most, `[CLS]` and `[SEP]` counted.
     pub max_tokens: usize,
-    /// Regions of a picture at most: the first ones in stored order.
+    /// Regions of a picture at most: the first ones in stored order. 0 tells what a model knows without seeing.
     pub max_regions: usize,
     /// Whether tags stand beside the text.
     pub tags: bool,
@@ -211,7 +211,7 @@ impl Layout {
         let Self { max_tokens, max_regions, .. } = *self;
         let hint = "5 at least ([CLS], one token of a, [SEP], one of b, [SEP]), and 1024 at most";
         require("data.layout.max_tokens", (5..=1024).contains(&max_tokens), max_tokens, hint)?;
-        require("data.layout.max_regions", (1..=1019).contains(&max_regions), max_regions, "1 to 1019")
+        require("data.layout.max_regions", max_regions <= 1019, max_regions, "0 to 1019")
     }
 }
 

@@ -51,7 +51,7 @@ impl Network {
         let img_feature_dim = Manifest::latest(first)?.features.width as usize + PLACE_NUMBERS;
         let (mut config, loaded) = match from {
             Some(path) => {
-                let folder = ModelFolder::open(path)?;
+                let folder = ModelFolder::open_untied(path)?;
                 let mut config = folder.config;
                 if let Some(sizes) = settings.sizes {
                     sizes.require(&config)?;
@@ -89,6 +89,11 @@ impl Network {
     /// The folder that weights come from.
     pub fn folder(&self) -> Option<&Path> {
         self.loaded.as_ref().map(|(path, _)| path.as_path())
+    }
+
+    /// Weights of the folder, to be called otherwise before they are compared; none where the network is drawn.
+    pub fn loaded(&mut self) -> Option<&mut BTreeMap<String, Tensor>> {
+        self.loaded.as_mut().map(|(_, tensors)| tensors)
     }
 
     /// Weights of `shapes`, which are the encoder's and those of a head whose names begin with `head`. A head that is not

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
-use std::sync::Arc;
 
 use candle_core::Tensor;
 use data_specs::RowId;
@@ -35,11 +34,18 @@ pub trait Task: Debug + Send + Sync + 'static {
     /// A tensor that is missing or of another shape.
     fn network(&self, tensors: &BTreeMap<String, Tensor>) -> Result<Self::Network>;
 
-    /// The sum of the losses of all samples, which the loop divides by the number of samples of all ranks.
+    /// The sum of the losses of all samples, which the loop divides by the [`weight`](Self::weight) of those of all ranks.
     ///
     /// # Errors
     /// Those of the operations.
     fn loss(&self, network: &Self::Network, examples: &[Self::Example], pass: Pass) -> Result<Tensor>;
+
+    /// What the sum of the losses of these samples is divided by, together with those of all micro-batches and ranks; without
+    /// a word of the task it is their number. A loss that counts tokens says how many there are.
+    fn weight(&self, examples: &[Self::Example], step: u64) -> f64 {
+        let _ = step;
+        examples.len() as f64
+    }
 
     /// How good the network is on the held-out samples, shared among the ranks; none where there are none.
     ///
@@ -52,17 +58,6 @@ pub trait Task: Debug + Send + Sync + 'static {
     /// # Errors
     /// The system's.
     fn write(&self, tensors: BTreeMap<String, Tensor>, folder: &Path) -> Result<()>;
-}
-
-/// What a training starts with.
-#[derive(Debug)]
-pub struct Opened<T> {
-    /// The task with its data.
-    pub task: Arc<T>,
-    /// First weights.
-    pub tensors: BTreeMap<String, Tensor>,
-    /// What is known before the first update, a line each.
-    pub told: Vec<String>,
 }
 
 /// How good a network is.

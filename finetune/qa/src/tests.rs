@@ -5,7 +5,8 @@ mod made;
 use std::path::Path;
 
 use data_specs::{Answer, Sample, TextKind};
-use finetune_harness::classification::{Eval, Predict, Train};
+use finetune_harness::Train;
+use finetune_harness::classification::{Eval, Predict};
 use finetune_harness::{Error, Outcome, Result};
 use made::{Made, Quiet, WIDTH, rows};
 use pretrain_training::Checkpoints;

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use data_specs::Tokenizer;
 use data_specs::durable::write_durably;
-use finetune_harness::classification::Train;
 use finetune_harness::{
-    Description, Error, Layout, Opening, Outcome, Pictures, Result, Scores, SetSettings, Watch,
+    Description, Error, Layout, Opening, Outcome, Pictures, Result, Scores, SetSettings, Train, Watch,
 };
 use pretrain::data::VerifyShards;
 use pretrain::model::ModelFolder;
@@ -99,7 +98,7 @@ type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 /// # Errors
 /// Settings, data or network that do not fit; whatever stops the loop.
 pub fn train(train: &Train, direction: Direction, watch: &dyn Watch) -> Result<Outcome> {
-    train.run_task(|settings| Retrieving::open(direction, settings), watch)
+    train.run_task(watch, |settings| Retrieving::open(direction, settings))
 }
 
 impl Eval {

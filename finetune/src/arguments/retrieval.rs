@@ -3,42 +3,18 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use finetune_harness::classification::Train;
 use finetune_retrieval::{Direction, Eval, Predict, Retrieved, Selection, train};
 use serde_json::json;
 
 use super::Output;
+use super::task::TrainArguments;
 use crate::Exit;
 use crate::progress::Shown;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Retrieval {
     /// Learn from shards; the run's folder gets checkpoints, figures and the model
-    Train {
-        /// Settings in TOML; finetune/configs has presets
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// Data set to learn from; without it the settings' data.train
-        #[arg(long, value_name = "SHARDS")]
-        data: Option<PathBuf>,
-        /// Model folder to start from: pre-trained, fine-tuned or BERT's; without it the settings' model.from or model.sizes
-        #[arg(long, value_name = "DIR")]
-        model: Option<PathBuf>,
-        /// Another value for a setting
-        #[arg(long, value_name = "SECTION.KEY=VALUE")]
-        set: Vec<String>,
-        /// The run's folder
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-        /// Go on from the newest good checkpoint
-        #[arg(long)]
-        resume: bool,
-        /// Ranks, as threads; they share the micro-batches of each batch
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        ranks: usize,
-        #[command(flatten)]
-        output: Output,
-    },
+    Train(TrainArguments),
     /// Recall of every picture against every caption, equal to that which `finetune score retrieval` gives its predictions
     Eval {
         #[command(flatten)]
@@ -90,12 +66,7 @@ impl Retrieval {
     /// Does what was asked for.
     pub(crate) fn run(self, direction: Direction) -> anyhow::Result<(String, Exit)> {
         match self {
-            Self::Train { config, data, model, set, out, resume, ranks, output } => {
-                let shown = Shown::start()?;
-                let asked = Train { config, set, data, model, out: out.clone(), resume, ranks };
-                let outcome = train(&asked, direction, &shown)?;
-                super::task::ended(&outcome, &out, &shown, output)
-            }
+            Self::Train(arguments) => arguments.run(|asked, shown| train(asked, direction, shown)),
             Self::Eval { asked, fold, output } => {
                 let shown = Shown::uninterrupted();
                 let eval = Eval { selection: asked.into(), fold };

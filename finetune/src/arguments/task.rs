@@ -1,10 +1,10 @@
 //! The command line of a task.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::Subcommand;
-use finetune_harness::Outcome;
-use finetune_harness::classification::{Classification, Eval, Predict, Prediction, Train};
+use clap::{Args, Subcommand};
+use finetune_harness::classification::{Classification, Eval, Predict, Prediction};
+use finetune_harness::{Outcome, Train};
 use serde_json::json;
 
 use super::Output;
@@ -14,31 +14,7 @@ use crate::progress::Shown;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
     /// Learn from shards; the run's folder gets checkpoints, figures and the model
-    Train {
-        /// Settings in TOML; finetune/configs has presets
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// Data set to learn from; without it the settings' data.train
-        #[arg(long, value_name = "SHARDS")]
-        data: Option<PathBuf>,
-        /// Model folder to start from: pre-trained, fine-tuned or BERT's; without it the settings' model.from or model.sizes
-        #[arg(long, value_name = "DIR")]
-        model: Option<PathBuf>,
-        /// Another value for a setting
-        #[arg(long, value_name = "SECTION.KEY=VALUE")]
-        set: Vec<String>,
-        /// The run's folder
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-        /// Go on from the newest good checkpoint
-        #[arg(long)]
-        resume: bool,
-        /// Ranks, as threads; they share the micro-batches of each batch
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        ranks: usize,
-        #[command(flatten)]
-        output: Output,
-    },
+    Train(TrainArguments),
     /// Scores of a model on annotated shards, equal to those that `finetune score` gives its predictions
     Eval {
         /// Fine-tuned model folder
@@ -75,16 +51,61 @@ pub(crate) enum Task {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// Settings in TOML; finetune/configs has presets
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Data set to learn from; without it the settings' data.train
+    #[arg(long, value_name = "SHARDS")]
+    data: Option<PathBuf>,
+    /// Model folder to start from: pre-trained, fine-tuned or BERT's; without it the settings' model.from or model.sizes
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Another value for a setting
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// The run's folder
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on from the newest good checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// Ranks, as threads; they share the micro-batches of each batch
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    ranks: usize,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl TrainArguments {
+    /// Trains by `run`, and tells how it ended.
+    pub(crate) fn run(
+        self,
+        run: impl FnOnce(&Train, &Shown) -> finetune_harness::Result<Outcome>,
+    ) -> anyhow::Result<(String, Exit)> {
+        let Self { config, data, model, set, out, resume, ranks, output } = self;
+        let shown = Shown::start()?;
+        let train = Train { config, set, data, model, out: out.clone(), resume, ranks };
+        let outcome = run(&train, &shown)?;
+        let text = if output.json {
+            serde_json::to_string(&outcome)?
+        } else {
+            let best = outcome.best.as_ref();
+            let best = best.map(|best| format!("; the best, {}, after {}", best.score, best.step));
+            let model = out.join("model");
+            format!("{} updates{}; {}", outcome.step, best.unwrap_or_default(), model.display())
+        };
+        let interrupted = shown.signal().filter(|_| !outcome.is_done);
+        Ok((text, interrupted.map_or(Exit::Done, Exit::Interrupted)))
+    }
+}
+
 impl Task {
     /// Does what was asked for.
     pub(crate) fn run<C: Classification>(self) -> anyhow::Result<(String, Exit)> {
         match self {
-            Self::Train { config, data, model, set, out, resume, ranks, output } => {
-                let shown = Shown::start()?;
-                let train = Train { config, set, data, model, out: out.clone(), resume, ranks };
-                let outcome = train.run::<C>(&shown)?;
-                ended(&outcome, &out, &shown, output)
-            }
+            Self::Train(train) => train.run(|train, shown| train.run::<C>(shown)),
             Self::Eval { model, data, batch, output } => {
                 let scores = Eval { model, data, micro: batch }.run::<C>()?;
                 let text = if output.json {
@@ -105,25 +126,6 @@ impl Task {
             }
         }
     }
-}
-
-/// What a training says at its end.
-pub(super) fn ended(
-    outcome: &Outcome,
-    out: &Path,
-    shown: &Shown,
-    output: Output,
-) -> anyhow::Result<(String, Exit)> {
-    let text = if output.json {
-        serde_json::to_string(outcome)?
-    } else {
-        let best = outcome.best.as_ref();
-        let best = best.map(|best| format!("; the best, {}, after {}", best.score, best.step));
-        let model = out.join("model");
-        format!("{} updates{}; {}", outcome.step, best.unwrap_or_default(), model.display())
-    };
-    let interrupted = shown.signal().filter(|_| !outcome.is_done);
-    Ok((text, interrupted.map_or(Exit::Done, Exit::Interrupted)))
 }
 
 fn line(prediction: &Prediction) -> String {

@@ -49,9 +49,18 @@ impl Captioning {
     pub fn run(&self, form: Form) -> Result<String, Error> {
         self.prepare();
         let (references, candidates) = TextFile::read_both(&self.references, &self.candidates)?;
-        let references = References::read(&references)?;
-        let pairs = captions::pair(&references, &Candidates::read(&candidates)?)?;
-        let counts = Counts::of(&references, &pairs, |_| true);
+        self.compare(&References::read(&references)?, &Candidates::read(&candidates)?, form)
+    }
+
+    /// The same for captions that are in memory; the paths are not looked at.
+    pub fn compare(
+        &self,
+        references: &References<'_>,
+        candidates: &Candidates<'_>,
+        form: Form,
+    ) -> Result<String, Error> {
+        let pairs = captions::pair(references, candidates)?;
+        let counts = Counts::of(references, &pairs, |_| true);
         Ok(form.write(&Scorer::new(self)?.report(&pairs, counts)?))
     }
 
@@ -73,21 +82,30 @@ impl NoCaps {
     pub fn run(&self, form: Form) -> Result<String, Error> {
         self.0.prepare();
         let (references, candidates) = TextFile::read_both(&self.0.references, &self.0.candidates)?;
-        let references = References::read(&references)?;
-        let pairs = captions::pair(&references, &Candidates::read(&candidates)?)?;
+        self.compare(&References::read(&references)?, &Candidates::read(&candidates)?, form)
+    }
+
+    /// The same for captions that are in memory; the paths are not looked at.
+    pub fn compare(
+        &self,
+        references: &References<'_>,
+        candidates: &Candidates<'_>,
+        form: Form,
+    ) -> Result<String, Error> {
+        let pairs = captions::pair(references, candidates)?;
         let scorer = Scorer::new(&self.0)?;
         let report = |domain: &str| {
             let inside = |of: Option<&str>| of == Some(domain);
             let own: Vec<Pair<'_>> =
                 pairs.iter().filter(|pair| inside(pair.domain.as_deref())).cloned().collect();
-            let counts = Counts::of(&references, &own, inside);
+            let counts = Counts::of(references, &own, inside);
             if own.is_empty() { Ok(None) } else { scorer.report(&own, counts).map(Some) }
         };
         Ok(form.write(&Domains {
             in_domain: report("in-domain")?,
             near_domain: report("near-domain")?,
             out_domain: report("out-domain")?,
-            entire: scorer.report(&pairs, Counts::of(&references, &pairs, |_| true))?,
+            entire: scorer.report(&pairs, Counts::of(references, &pairs, |_| true))?,
         }))
     }
 }

@@ -31,6 +31,7 @@
 mod activation;
 mod adamw;
 mod attention;
+mod attention_over;
 mod batch_norm;
 mod collected;
 mod concatenate;
@@ -59,6 +60,7 @@ mod tiles;
 pub use activation::{relu, sigmoid, swish, tanh};
 pub use adamw::{AdamWForm, AdamWSlices, AdamWStep, adamw, squared_norm};
 pub use attention::{Attention, AttentionMask, Sequences, attention};
+pub use attention_over::{KeySpan, attention_over};
 pub use batch_norm::{batch_norm_inference, batch_norm_training};
 pub use collected::{Collected, backward_into};
 pub use concatenate::concatenate;

@@ -75,28 +75,25 @@ impl Batch {
     /// # Errors
     /// Ids or texts beyond the model's tables, regions of another width, more tokens and regions than 1024 a sample.
     pub fn pack(examples: &[Example], config: &ModelConfig) -> Result<Self> {
-        let mut parts = Parts::default();
-        let mut regions = Vec::new();
-        for example in examples {
-            let n = example.token_ids.len();
-            let wanted = example.n_regions * config.img_feature_dim;
-            if example.segment_ids.len() != n || example.regions.len() != wanted {
-                let got =
-                    format!("{} segments, {} numbers", example.segment_ids.len(), example.regions.len());
-                return Err(unfit(
-                    "an example",
-                    format!("has {n} tokens and {} regions, but {got}", example.n_regions),
-                    "features have another width than the model's img_feature_dim; build shards anew",
-                ));
-            }
-            parts.word_ids.extend(&example.token_ids);
-            parts.segment_ids.extend(&example.segment_ids);
-            parts.lengths.push([n, example.n_regions]);
-            parts.places.push(example.place);
-            regions.extend_from_slice(&example.regions);
+        let (parts, regions_rd) = Parts::of(examples, config, &|_, token| token as u32)?;
+        if let Some(example) = examples.iter().position(|example| example.token_ids.is_empty()) {
+            let hint = format!("1 to {}: max_position_embeddings", config.max_position_embeddings);
+            return Err(unfit("a sample", format!("has a text of 0 tokens, number {example}"), &hint));
         }
-        let count = regions.len() / config.img_feature_dim;
-        let regions_rd = Tensor::from_vec(regions, (count, config.img_feature_dim), &Device::Cpu)?;
+        parts.batch(regions_rd, None, config)
+    }
+
+    /// Packs samples whose tokens need not stand one after the other: `position(sample, token)` is where a token stands. A
+    /// sample may be of regions alone, where nobody asks for its first token.
+    ///
+    /// # Errors
+    /// As [`pack`](Self::pack).
+    pub fn pack_at(
+        examples: &[Example],
+        config: &ModelConfig,
+        position: &dyn Fn(usize, usize) -> u32,
+    ) -> Result<Self> {
+        let (parts, regions_rd) = Parts::of(examples, config, position)?;
         parts.batch(regions_rd, None, config)
     }
 
@@ -142,6 +139,7 @@ impl Batch {
         let parts = Parts {
             word_ids: unsigned("input_ids", &padded.input_ids_bl)?,
             segment_ids: unsigned("token_type_ids", &padded.token_type_ids_bl)?,
+            position_ids: (0..b).flat_map(|_| 0..l as u32).collect(),
             lengths: vec![[l, r]; b],
             places: (0..b as u32).collect(),
         };
@@ -192,14 +190,47 @@ impl Targets {
 struct Parts {
     word_ids: Vec<u32>,
     segment_ids: Vec<u32>,
+    position_ids: Vec<u32>,
     /// Tokens and regions of every sample.
     lengths: Vec<[usize; 2]>,
     places: Vec<u32>,
 }
 
 impl Parts {
+    /// Of examples, and their regions \[r of all, d\].
+    fn of(
+        examples: &[Example],
+        config: &ModelConfig,
+        position: &dyn Fn(usize, usize) -> u32,
+    ) -> Result<(Self, Tensor)> {
+        let mut parts = Self::default();
+        let mut regions = Vec::new();
+        for (sample, example) in examples.iter().enumerate() {
+            let n = example.token_ids.len();
+            let wanted = example.n_regions * config.img_feature_dim;
+            if example.segment_ids.len() != n || example.regions.len() != wanted {
+                let got =
+                    format!("{} segments, {} numbers", example.segment_ids.len(), example.regions.len());
+                return Err(unfit(
+                    "an example",
+                    format!("has {n} tokens and {} regions, but {got}", example.n_regions),
+                    "features have another width than the model's img_feature_dim; build shards anew",
+                ));
+            }
+            parts.word_ids.extend(&example.token_ids);
+            parts.segment_ids.extend(&example.segment_ids);
+            parts.position_ids.extend((0..n).map(|token| position(sample, token)));
+            parts.lengths.push([n, example.n_regions]);
+            parts.places.push(example.place);
+            regions.extend_from_slice(&example.regions);
+        }
+        let count = regions.len() / config.img_feature_dim;
+        let regions_rd = Tensor::from_vec(regions, (count, config.img_feature_dim), &Device::Cpu)?;
+        Ok((parts, regions_rd))
+    }
+
     fn batch(self, regions_rd: Tensor, mask: Option<Mask>, config: &ModelConfig) -> Result<Batch> {
-        let Self { word_ids, segment_ids, lengths, places } = self;
+        let Self { word_ids, segment_ids, position_ids, lengths, places } = self;
         for (name, ids, rows, hint) in [
             ("input_ids", &word_ids, config.vocab_size, "the tokenizer belongs to another model"),
             ("token_type_ids", &segment_ids, config.type_vocab_size, "0 for words, 1 for tags"),
@@ -208,17 +239,19 @@ impl Parts {
                 return Err(unfit(name, format!("have the id {id}; the model's end at {}", rows - 1), hint));
             }
         }
+        if let Some(last) =
+            position_ids.iter().max().filter(|last| **last as usize >= config.max_position_embeddings)
+        {
+            let problem = format!("has a text of {} tokens", last + 1);
+            let hint = format!("1 to {}: max_position_embeddings", config.max_position_embeddings);
+            return Err(unfit("a sample", problem, &hint));
+        }
         let n = word_ids.len();
-        let mut position_ids = Vec::with_capacity(n);
+        let mut next_token = 0;
         let (mut order, mut token_rows, mut first_rows) = (Vec::new(), Vec::with_capacity(n), Vec::new());
         let (mut words, mut regions, mut packed) = (Vec::with_capacity(n), Vec::new(), Vec::new());
         let mut next_region = n;
         for ([tokens, n_regions], place) in lengths.iter().copied().zip(places) {
-            if tokens == 0 || tokens > config.max_position_embeddings {
-                let problem = format!("has a text of {tokens} tokens");
-                let hint = format!("1 to {}: max_position_embeddings", config.max_position_embeddings);
-                return Err(unfit("a sample", problem, &hint));
-            }
             if tokens + n_regions > LONGEST || place as usize >= (1 << 28) / LONGEST {
                 let problem = format!("has {tokens} tokens and {n_regions} regions at place {place}");
                 return Err(unfit("a sample", problem, "at most 1024 in all, and 262,144 samples a batch"));
@@ -227,8 +260,8 @@ impl Parts {
             let row = order.len() as u32;
             first_rows.push(row);
             token_rows.extend(row..row + tokens as u32);
-            order.extend(position_ids.len() as u32..(position_ids.len() + tokens) as u32);
-            position_ids.extend(0..tokens as u32);
+            order.extend(next_token as u32..(next_token + tokens) as u32);
+            next_token += tokens;
             order.extend(next_region as u32..(next_region + n_regions) as u32);
             next_region += n_regions;
             words.extend(number..number + tokens as u32);

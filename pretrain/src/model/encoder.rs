@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use pretrain_kernels::{
-    Attention, AttentionMask, Dropout, Sequences, attention, concatenate, layer_norm, linear, linear_gelu,
+    Attention, AttentionMask, Dropout, Sequences, attention, concatenate, layer_norm, linear_gelu,
     residual_layer_norm, tanh,
 };
 
@@ -113,7 +113,7 @@ pub(crate) fn rows(x_th: &Tensor, rows: &[u32]) -> Result<Tensor> {
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     number: usize,
-    heads: usize,
+    pub(super) heads: usize,
     query: Linear,
     key: Linear,
     value: Linear,
@@ -166,26 +166,40 @@ impl Layer {
     }
 
     /// The layer's output of all rows, or of those in `only`, which saves the work on the others that no row needs.
-    pub(crate) fn compute(
+    pub(super) fn compute(
         &self,
         x_th: &Tensor,
         (sequences, mask): (&Sequences, Option<AttentionMask<'_>>),
         only: Option<&[u32]>,
         drop: &dyn Fn(Place, f64) -> Option<Dropout>,
     ) -> Result<Tensor> {
-        // one product makes queries, keys and values
-        let parts = [&self.query, &self.key, &self.value];
-        let w_3hh = concatenate(parts.map(|part| &part.w_oi))?;
-        let bias_3h = concatenate(parts.map(|part| &part.bias_o))?;
-        let qkv_t3h = linear(x_th, &w_3hh, Some(&bias_3h))?;
+        let qkv_t3h = self.qkv()?.forward(x_th)?;
         let dropout = drop(Place::Attention(self.number), self.attention_rate);
         let how = Attention { heads: self.heads, sequences, mask, dropout: dropout.as_ref() };
-        let mut seen_th = attention(&qkv_t3h, &how)?;
-        let mut x_th = x_th.clone();
-        if let Some(only) = only {
-            (seen_th, x_th) = (rows(&seen_th, only)?, rows(&x_th, only)?);
+        let seen_th = attention(&qkv_t3h, &how)?;
+        match only {
+            Some(only) => self.after_attention(&rows(&seen_th, only)?, &rows(x_th, only)?, drop),
+            None => self.after_attention(&seen_th, x_th, drop),
         }
-        let y_th = self.attention_output.forward(&seen_th)?;
+    }
+
+    /// One product that makes queries, keys and values.
+    pub(super) fn qkv(&self) -> Result<Linear> {
+        let parts = [&self.query, &self.key, &self.value];
+        Ok(Linear {
+            w_oi: concatenate(parts.map(|part| &part.w_oi))?,
+            bias_o: concatenate(parts.map(|part| &part.bias_o))?,
+        })
+    }
+
+    /// What follows attention: `seen_th` is what it gave for `x_th`.
+    pub(super) fn after_attention(
+        &self,
+        seen_th: &Tensor,
+        x_th: &Tensor,
+        drop: &dyn Fn(Place, f64) -> Option<Dropout>,
+    ) -> Result<Tensor> {
+        let y_th = self.attention_output.forward(seen_th)?;
         let dropout = drop(Place::AttentionOutput(self.number), self.hidden_rate);
         let norm = &self.attention_norm;
         let x_th =

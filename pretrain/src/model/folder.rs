@@ -32,6 +32,23 @@ impl ModelFolder {
     /// # Errors
     /// Files that are missing, damaged or contradict each other.
     pub fn open(folder: &Path) -> Result<Self> {
+        let read = Self::open_untied(folder)?;
+        if read.tensors.contains_key(DECODER) {
+            return Err(Error::Unfit {
+                path: folder.join(WEIGHTS),
+                field: DECODER.to_owned(),
+                problem: format!("differs from {WORDS}"),
+                hint: "pre-training ties the two; this is a head of another kind".to_owned(),
+            });
+        }
+        Ok(read)
+    }
+
+    /// Reads a folder whose decoder may be a matrix of its own, which then is among the tensors.
+    ///
+    /// # Errors
+    /// Files that are missing, damaged or contradict each other.
+    pub fn open_untied(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG);
         let text = std::fs::read_to_string(&path).map_err(data_specs::Error::io("read", &path))?;
         let mut config: ModelConfig = serde_json::from_str(&text).map_err(|error| Error::Unfit {
@@ -59,7 +76,7 @@ impl ModelFolder {
             .into_iter()
             .map(|(name, tensor)| Ok((name, tensor.to_dtype(candle_core::DType::F32)?)))
             .collect::<Result<_>>()?;
-        untie(&path, &mut tensors)?;
+        untie(&mut tensors)?;
         let has_norm = tensors.contains_key("bert.LayerNorm.weight");
         match config.use_img_layernorm {
             None => config.use_img_layernorm = Some(has_norm),
@@ -129,19 +146,13 @@ impl ModelFolder {
 }
 
 /// Leaves out the second copy of the tied matrix.
-fn untie(path: &Path, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
+fn untie(tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
     if let (Some(decoder), Some(words)) = (tensors.get(DECODER), tensors.get(WORDS)) {
         let same = decoder.dims() == words.dims()
             && decoder.flatten_all()?.to_vec1::<f32>()? == words.flatten_all()?.to_vec1::<f32>()?;
-        if !same {
-            return Err(Error::Unfit {
-                path: path.to_owned(),
-                field: DECODER.to_owned(),
-                problem: format!("differs from {WORDS}"),
-                hint: "pre-training ties the two; this is a head of another kind".to_owned(),
-            });
+        if same {
+            tensors.remove(DECODER);
         }
-        tensors.remove(DECODER);
     }
     // transformers stores the bias twice
     if tensors.contains_key("cls.predictions.bias") {

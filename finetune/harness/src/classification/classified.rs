@@ -17,8 +17,9 @@ use super::head::{Classifier, HEAD, Head};
 use crate::folder::Description;
 use crate::settings::{Layout, Settings};
 use crate::start::Network;
-use crate::task::{Opened, Scores, Task};
+use crate::task::{Scores, Task};
 use crate::texts::{Opening, Texts, each_row};
+use crate::training::Opened;
 use crate::{Error, Result};
 
 /// A task, its labels and its texts.

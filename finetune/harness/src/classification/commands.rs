@@ -7,42 +7,21 @@ use data_specs::durable::write_durably;
 use data_specs::{RowId, Tokenizer};
 use pretrain::data::VerifyShards;
 use pretrain::model::ModelFolder;
-use pretrain::train::in_threads;
-use pretrain_comm::{Collective, Solo};
-use pretrain_training::config::{Resolved, load, resolve};
+use pretrain_comm::Solo;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::Classification;
 use super::answering::{Answered, answer};
 use super::classified::{Classified, of_kind};
 use super::folder;
 use super::head::{Classifier, Head};
-use crate::fine_tuning::{Outcome, Progress, Watch, fine_tune};
+use crate::fine_tuning::{Outcome, Watch};
 use crate::folder::Description;
-use crate::settings::{FREE, SetSettings, Settings};
-use crate::task::{Opened, Scores, Task};
+use crate::settings::{SetSettings, Settings};
+use crate::task::Scores;
 use crate::texts::{Opening, Texts};
+use crate::training::Train;
 use crate::{Error, Result};
-
-/// A training that is asked for.
-#[derive(Debug, Clone)]
-pub struct Train {
-    /// Settings in TOML.
-    pub config: PathBuf,
-    /// `section.key=value`, over the file's.
-    pub set: Vec<String>,
-    /// Data set to learn from; over `data.train`.
-    pub data: Option<PathBuf>,
-    /// Model folder to start from; over `model.from`.
-    pub model: Option<PathBuf>,
-    /// The run's folder.
-    pub out: PathBuf,
-    /// Whether to go on with the run that is there.
-    pub resume: bool,
-    /// Ranks, which are threads of this process.
-    pub ranks: usize,
-}
 
 /// An evaluation that is asked for.
 #[derive(Debug, Clone)]
@@ -91,58 +70,7 @@ impl Train {
     /// # Errors
     /// Settings, data or network that do not fit; whatever stops the loop.
     pub fn run<C: Classification>(&self, watch: &dyn Watch) -> Result<Outcome> {
-        self.run_task(Classified::<C>::open, watch)
-    }
-
-    /// Trains any task, which `open` makes of the settings.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn run_task<S: Serialize + DeserializeOwned + Sync, T: Task>(
-        &self,
-        open: impl FnOnce(&Settings<S>) -> Result<Opened<T>>,
-        watch: &dyn Watch,
-    ) -> Result<Outcome> {
-        let resolved = self.settings::<S>()?;
-        let settings = &resolved.settings;
-        let n_micro = settings.batch.size.div_ceil(settings.batch.micro);
-        if self.ranks == 0 || self.ranks as u64 > n_micro {
-            return Err(Error::Setting {
-                key: "--ranks".to_owned(),
-                problem: format!("is {}; a batch has {n_micro} micro-batches to share", self.ranks),
-                hint: "lower --ranks or batch.micro".to_owned(),
-            });
-        }
-        let opened = open(settings)?;
-        std::fs::create_dir_all(&self.out).map_err(data_specs::Error::io("create", &self.out))?;
-        resolved.keep_in(&self.out, &FREE)?;
-        opened.told.iter().for_each(|line| watch.told(line));
-        let rank = |ranks: &dyn Collective| {
-            let silent = Silent(watch);
-            let watch = if ranks.rank() == 0 { watch } else { &silent };
-            let Self { out, resume, .. } = self;
-            fine_tune(settings, &resolved.hash, &opened.task, &opened.tensors, out, *resume, ranks, watch)
-        };
-        if self.ranks == 1 { rank(&Solo) } else { in_threads(self.ranks, &rank) }
-    }
-
-    fn settings<S: Serialize + DeserializeOwned>(&self) -> Result<Resolved<Settings<S>>> {
-        if !self.config.is_file() {
-            return Err(Error::Setting {
-                key: "--config".to_owned(),
-                problem: format!("{} is no file", self.config.display()),
-                hint: "finetune/configs has presets; a run keeps its settings in config.toml".to_owned(),
-            });
-        }
-        let mut settings: Settings<S> = load(&self.config, &self.set)?.settings;
-        if let Some(path) = &self.data {
-            settings.data.train = vec![SetSettings { path: path.clone(), splits: None }];
-        }
-        if let Some(path) = &self.model {
-            settings.model.from = Some(path.clone());
-        }
-        settings.validate()?;
-        Ok(resolve(settings)?)
+        self.run_task(watch, |settings: &Settings<C>| Classified::open(settings))
     }
 }
 
@@ -246,22 +174,5 @@ fn unfit<C: Classification>(data: &Path, field: &str, problem: String) -> Error 
         field: field.to_owned(),
         problem,
         hint: format!("build a data set with official annotations: {}", C::SPEC),
-    }
-}
-
-/// Other ranks say nothing that rank 0 does not say.
-struct Silent<'a>(&'a dyn Watch);
-
-impl Watch for Silent<'_> {
-    fn told(&self, _: &str) {}
-
-    fn step(&self, _: &Progress) {}
-
-    fn damaged(&self, _: &pretrain_training::Error) {}
-
-    fn evaluated(&self, _: u64, _: &Scores, _: bool) {}
-
-    fn must_stop(&self) -> bool {
-        self.0.must_stop()
     }
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 pub use answering::Answered;
 pub use classified::{Classified, ClassifiedExample};
-pub use commands::{Eval, Predict, Prediction, Train};
+pub use commands::{Eval, Predict, Prediction};
 pub use head::{Classifier, Form, Head, HeadSettings, LossType};
 
 use crate::Result;

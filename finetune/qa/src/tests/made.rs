@@ -8,7 +8,7 @@ use data_specs::{
     Account, Answer, FeatureInfo, FeatureType, Manifest, Picture, SCHEMA_VERSION, Sample, ShardWriter, Tag,
     Text, TextKind,
 };
-use finetune_harness::classification::Train;
+use finetune_harness::Train;
 use finetune_harness::{Progress, Scores, Watch};
 
 use crate::Vqa;

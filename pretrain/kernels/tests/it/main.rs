@@ -5,6 +5,7 @@
 
 mod adamw;
 mod attention;
+mod attention_over;
 mod batch_norm;
 mod bits;
 mod conv;

@@ -1,0 +1,5 @@
+mod decoding;
+mod errors;
+mod golden;
+mod made;
+mod runs;

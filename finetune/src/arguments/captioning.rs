@@ -1,0 +1,201 @@
+//! The command line of captioning and NoCaps.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use finetune::score::{self, Form};
+use finetune_captioning::{Captioned, ConstraintFiles, Write, official_id, train};
+use finetune_metrics::layouts::{Candidates, Id, ReferenceImage, References};
+
+use super::Output;
+use super::task::TrainArguments;
+use crate::Exit;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Captioning {
+    /// Learn from shards; the run's folder gets checkpoints, figures and the model
+    Train(TrainArguments),
+    /// Scores of a model on shards with captions, equal to those that `finetune score` gives its predictions
+    Eval {
+        #[command(flatten)]
+        asked: Asked,
+        /// METEOR's word data: a METEOR 1.5 folder, or its jar
+        #[arg(long, value_name = "DIR|JAR")]
+        meteor_data: Option<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Captions of a model with their probabilities
+    Predict(PredictArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NoCaps {
+    /// Learn from shards, as `finetune captioning train`
+    Train(TrainArguments),
+    /// Scores by domain, equal to those that `finetune score nocaps` gives its predictions
+    Eval {
+        #[command(flatten)]
+        asked: Asked,
+        #[command(flatten)]
+        constraints: Constraints,
+        /// METEOR's word data: a METEOR 1.5 folder, or its jar
+        #[arg(long, value_name = "DIR|JAR")]
+        meteor_data: Option<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Captions of a model with their probabilities
+    Predict {
+        #[command(flatten)]
+        predict: PredictArguments,
+        #[command(flatten)]
+        constraints: Constraints,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    /// Fine-tuned model folder
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Data set
+    #[arg(long, value_name = "SHARDS")]
+    data: PathBuf,
+    /// Another way of decoding than the model's: decoding.beams=3
+    #[arg(long, value_name = "DECODING.KEY=VALUE")]
+    set: Vec<String>,
+    /// Pictures that are computed at once
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    batch: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArguments {
+    #[command(flatten)]
+    asked: Asked,
+    /// Only the row of this key
+    #[arg(long)]
+    key: Option<String>,
+    /// The result file to write: [{image_id, caption}], or, called .tsv, lines of an id and [{caption, conf}]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// All or none of them.
+#[derive(Debug, Args)]
+pub(crate) struct Constraints {
+    /// Detections: lines of a picture's id and [{rect, class, conf}]; captions then name what was seen
+    #[arg(long, value_name = "TSV", requires_all = ["words", "forms", "hierarchy"])]
+    boxes: Option<PathBuf>,
+    /// Pieces of words: lines of a word and its tokens
+    #[arg(long, value_name = "TSV", requires = "boxes")]
+    words: Option<PathBuf>,
+    /// Forms of words: lines of a token and those that may stand for it
+    #[arg(long, value_name = "TSV", requires = "boxes")]
+    forms: Option<PathBuf>,
+    /// The tree of classes, in the layout of OpenImages
+    #[arg(long, value_name = "JSON", requires = "boxes")]
+    hierarchy: Option<PathBuf>,
+    /// Constraints that a caption must satisfy
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    satisfy: usize,
+}
+
+impl Captioning {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> anyhow::Result<(String, Exit)> {
+        match self {
+            Self::Train(arguments) => arguments.run(|asked, shown| train(asked, shown)),
+            Self::Eval { asked, meteor_data, output } => {
+                let captioned = asked.write(None, None, true)?;
+                let scorer = score::Captioning { meteor_data, ..score::Captioning::default() };
+                compared(&captioned, output, |references, candidates, form| {
+                    scorer.compare(references, candidates, form)
+                })
+            }
+            Self::Predict(predict) => predict.run(None),
+        }
+    }
+}
+
+impl NoCaps {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> anyhow::Result<(String, Exit)> {
+        match self {
+            Self::Train(arguments) => arguments.run(|asked, shown| train(asked, shown)),
+            Self::Eval { asked, constraints, meteor_data, output } => {
+                let captioned = asked.write(None, constraints.files(), true)?;
+                let scorer = score::Captioning { meteor_data, ..score::Captioning::default() };
+                let scorer = score::NoCaps(scorer);
+                compared(&captioned, output, |references, candidates, form| {
+                    scorer.compare(references, candidates, form)
+                })
+            }
+            Self::Predict { predict, constraints } => predict.run(constraints.files()),
+        }
+    }
+}
+
+impl Asked {
+    fn write(
+        self,
+        key: Option<String>,
+        constraints: Option<ConstraintFiles>,
+        captioned: bool,
+    ) -> finetune_harness::Result<Vec<Captioned>> {
+        let Self { model, data, set, batch } = self;
+        Write { model, data, key, set, constraints, captioned, at_once: batch }.run()
+    }
+}
+
+impl PredictArguments {
+    fn run(self, constraints: Option<ConstraintFiles>) -> anyhow::Result<(String, Exit)> {
+        let captioned = self.asked.write(self.key, constraints, false)?;
+        if let Some(path) = &self.out {
+            Captioned::write(&captioned, path)?;
+        }
+        let line =
+            |one: &Captioned| format!("{}: {} ({:.1} %)", one.key, one.caption, 100.0 * one.confidence);
+        let text = if self.output.json {
+            serde_json::to_string(&captioned)?
+        } else {
+            captioned.iter().map(line).collect::<Vec<_>>().join("\n")
+        };
+        Ok((text, Exit::Done))
+    }
+}
+
+impl Constraints {
+    fn files(self) -> Option<ConstraintFiles> {
+        let Self { boxes, words, forms, hierarchy, satisfy } = self;
+        Some(ConstraintFiles { boxes: boxes?, words: words?, forms: forms?, hierarchy: hierarchy?, satisfy })
+    }
+}
+
+/// Scores of captions against those of their data set, in the order in which files of references are read.
+fn compared(
+    captioned: &[Captioned],
+    output: Output,
+    compare: impl FnOnce(&References<'_>, &Candidates<'_>, Form) -> Result<String, score::Error>,
+) -> anyhow::Result<(String, Exit)> {
+    let mut images: Vec<ReferenceImage<'_>> = captioned
+        .iter()
+        .map(|one| ReferenceImage {
+            id: official_id(&one.image_id),
+            captions: one.references.iter().map(|text| text.as_str().into()).collect(),
+            domain: one.domain.as_deref().map(Into::into),
+        })
+        .collect();
+    if images.iter().all(|image| matches!(image.id, Id::Number(0..))) {
+        images.sort_by(|one, other| one.id.cmp(&other.id));
+    }
+    let path = std::path::Path::new("the data set");
+    let references = References { images, unlisted_captions: 0, path };
+    let captions = captioned.iter().map(|one| (official_id(&one.image_id), one.caption.as_str().into()));
+    let candidates = Candidates { captions: captions.collect(), path };
+    let text = compare(&references, &candidates, output.form())?;
+    Ok((text.trim_end().to_owned(), Exit::Done))
+}
