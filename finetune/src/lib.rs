@@ -2,4 +2,5 @@
 //! their own; here are the scores and the backbones.
 
 pub mod backbone;
+pub mod explain;
 pub mod score;

@@ -91,7 +91,10 @@ fn captions_from_pictures_to_scores() {
     );
 
     let key = predictions[1]["key"].as_str().unwrap();
-    let one = parsed(&succeed(made.on("captioning", "predict", "captions-val").args(["--key", key])));
+    let drawn = made.path("looked-at.png");
+    let mut predict = made.on("captioning", "predict", "captions-val");
+    let one = parsed(&succeed(predict.args(["--key", key, "--explain"]).arg(&drawn)));
+    assert!(fs::read(&drawn).unwrap().starts_with(b"\x89PNG"));
     assert_eq!(one, json!([predictions[1]]));
 
     // from there on by rewards, and the same with two ranks

@@ -19,6 +19,12 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text.lines().last().unwrap()).unwrap()
 }
 
+/// A picture with something on it: white alone would be a few hundred bytes.
+fn is_png(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 5_000, "{} bytes", bytes.len());
+}
+
 /// Shards of every task about drawn pictures, and a vocabulary.
 struct Made {
     folder: tempfile::TempDir,
@@ -125,7 +131,9 @@ fn every_task_from_pictures_to_scores() {
 
         // one row
         let key = predictions[0]["key"].as_str().unwrap();
-        let one = json(&succeed(on("predict", held_out).args(["--key", key])));
+        let drawn = made.path(&format!("{task}.png"));
+        let one = json(&succeed(on("predict", held_out).args(["--key", key]).arg("--explain").arg(&drawn)));
+        is_png(&drawn);
         let one = one.as_array().unwrap();
         assert!(!one.is_empty() && one.iter().all(|prediction| prediction["key"] == key), "{task}: {one:?}");
         assert_eq!(one[0]["answer"], predictions[0]["answer"]);
@@ -197,7 +205,11 @@ fn retrieval_from_pictures_to_recall() {
         // one row: the same partners
         let first = &found[0];
         let row = first["key"].as_str().unwrap();
-        let one = json(&succeed(on("predict", "captions-val").args(["--key", row, "--top", "2"])));
+        let drawn = made.path(&format!("{task}.png"));
+        let one = json(&succeed(
+            on("predict", "captions-val").args(["--key", row, "--top", "2", "--explain"]).arg(&drawn),
+        ));
+        is_png(&drawn);
         let n = if task == "text-retrieval" { 1 } else { 5 };
         assert_eq!(one.as_array().unwrap().len(), n, "{one}");
         assert_eq!(one[0]["found"].as_array().unwrap().len(), 2);

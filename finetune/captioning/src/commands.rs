@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use data_specs::RowId;
 use data_specs::durable::write_durably;
-use finetune_harness::{Error, Outcome, Result, SetSettings, Train, Watch};
+use finetune_harness::{Attention, Error, Explained, Outcome, Result, SetSettings, Train, Watch};
 use finetune_metrics::layouts::Id;
 use pretrain::data::VerifyShards;
 use pretrain::model::Incremental;
@@ -22,6 +22,7 @@ use crate::folder::{self, Opened};
 use crate::learning::Learning;
 use crate::pictures::{Opening, PictureSet};
 use crate::scoring::{Captioned, image_id, official_id};
+use crate::sequence::{Laid, Room, one_caption, pack};
 use crate::settings::{Captioning, Decoding};
 use crate::writing::{Constraints, Writer};
 
@@ -73,66 +74,104 @@ impl Write {
     /// # Errors
     /// Model, data or constraints that do not fit; a key that is not there.
     pub fn run(&self) -> Result<Vec<Captioned>> {
-        let Opened { settings, layout, tokenizer, captioner } =
-            folder::open(&self.model, |settings| change(settings, &self.set))?;
-        let set = PictureSet::open(&Opening {
-            role: "held_out",
-            sets: &[SetSettings { path: self.data.clone(), splits: None }],
-            verify: VerifyShards::First,
-            layout: &layout,
-            config: &captioner.config,
-            tokenizer: &tokenizer,
-            captioned: self.captioned,
-        })?;
-        let mut rows: Vec<RowId> = set.all().collect();
-        if let Some(key) = &self.key {
-            let mut kept = Vec::new();
-            for row in rows {
-                if set.sample(row)?.key == *key {
-                    kept.push(row);
-                }
-            }
-            rows = kept;
-            if rows.is_empty() {
-                return Err(Error::Unfit {
-                    path: self.data.clone(),
-                    field: "key".to_owned(),
-                    problem: format!("`{key}` is not there"),
-                    hint: "`pipeline peek` lists keys".to_owned(),
-                });
-            }
-        }
-        let constraints =
-            self.constraints.as_ref().map(|files| files.of(&set, &rows, &tokenizer, settings.decoding));
-        let constraints = constraints.transpose()?;
-        let max_length = settings.decoding.max_length();
-        let writer = Writer {
-            captioner: &captioner,
-            incremental: Incremental::new(&captioner.encoder)?,
-            decoding: settings.decoding,
-            room: settings.room(&layout, max_length),
-            special: tokenizer.special(),
-        };
-        let set = Arc::new(set);
-        let numbered: Vec<(usize, RowId)> = rows.iter().copied().enumerate().collect();
-        let mut written: Vec<Vec<Caption>> = vec![Vec::new(); rows.len()];
-        writer.each(
-            &set,
-            &numbered,
-            self.at_once.max(1),
-            [2, 4],
-            constraints.as_ref(),
-            &mut |number, captions| {
-                written[number] = captions;
-            },
-        )?;
-        let captioned = rows.iter().zip(&written).map(|(row, captions)| {
-            let text = |caption: &Caption| Ok((caption_text(&tokenizer, caption)?, caption.confidence()));
+        let Done { opened, set, written, .. } = self.write()?;
+        let captioned = written.iter().map(|(row, captions)| {
+            let text =
+                |caption: &Caption| Ok((caption_text(&opened.tokenizer, caption)?, caption.confidence()));
             let texts = captions.iter().map(text).collect::<crate::Result<Vec<_>>>()?;
             Ok(Captioned::new(&set.sample(*row)?, texts))
         });
         captioned.collect()
     }
+
+    /// What the words of the best caption of each picture look at.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn explain(&self) -> Result<Vec<Explained>> {
+        let Done { opened, set, room, written } = self.write()?;
+        let Opened { tokenizer, captioner, layout, .. } = &opened;
+        let special = tokenizer.special();
+        let explained = written.iter().map(|(row, captions)| {
+            let [best, ..] = captions.as_slice() else { return Ok(None) };
+            let tokens: Vec<u32> =
+                [special.cls].into_iter().chain(best.words().iter().copied()).chain([special.sep]).collect();
+            let laid = Laid::new(one_caption(&tokens), &set.picture(*row)?, room, special, 0);
+            let batch = pack(std::slice::from_ref(&laid), &captioner.config)?;
+            let sample = set.whole(*row)?;
+            let regions =
+                (0..(sample.images[0].regions as usize).min(layout.max_regions)).map(|region| (0, region));
+            let attention =
+                Attention::of(&captioner.encoder, &batch, &laid.example, regions.collect(), tokenizer)?;
+            let text = caption_text(tokenizer, best)?;
+            Ok(Some(Explained {
+                title: format!("{text} ({:.1} %)", 100.0 * best.confidence()),
+                sample,
+                sequences: vec![attention],
+            }))
+        });
+        explained.filter_map(Result::transpose).collect()
+    }
+
+    fn write(&self) -> Result<Done> {
+        let opened = folder::open(&self.model, |settings| change(settings, &self.set))?;
+        let Opened { settings, layout, tokenizer, captioner } = &opened;
+        let set = PictureSet::open(&Opening {
+            role: "held_out",
+            sets: &[SetSettings { path: self.data.clone(), splits: None }],
+            verify: VerifyShards::First,
+            layout,
+            config: &captioner.config,
+            tokenizer,
+            captioned: self.captioned,
+        })?;
+        let rows = self.rows(&set)?;
+        let constraints =
+            self.constraints.as_ref().map(|files| files.of(&set, &rows, tokenizer, settings.decoding));
+        let constraints = constraints.transpose()?;
+        let room = settings.room(layout, settings.decoding.max_length());
+        let writer = Writer {
+            captioner,
+            incremental: Incremental::new(&captioner.encoder)?,
+            decoding: settings.decoding,
+            room,
+            special: tokenizer.special(),
+        };
+        let set = Arc::new(set);
+        let numbered: Vec<(usize, RowId)> = rows.iter().copied().enumerate().collect();
+        let mut written: Vec<(RowId, Vec<Caption>)> = rows.iter().map(|row| (*row, Vec::new())).collect();
+        let mut keep = |number: usize, captions| written[number].1 = captions;
+        writer.each(&set, &numbered, self.at_once.max(1), [2, 4], constraints.as_ref(), &mut keep)?;
+        Ok(Done { opened, set, room, written })
+    }
+
+    /// The rows that captions are asked for.
+    fn rows(&self, set: &PictureSet) -> Result<Vec<RowId>> {
+        let Some(key) = &self.key else { return Ok(set.all().collect()) };
+        let mut kept = Vec::new();
+        for row in set.all() {
+            if set.sample(row)?.key == *key {
+                kept.push(row);
+            }
+        }
+        if kept.is_empty() {
+            return Err(Error::Unfit {
+                path: self.data.clone(),
+                field: "key".to_owned(),
+                problem: format!("`{key}` is not there"),
+                hint: "`pipeline peek` lists keys".to_owned(),
+            });
+        }
+        Ok(kept)
+    }
+}
+
+/// Captions that were written, with what wrote them.
+struct Done {
+    opened: Opened,
+    set: Arc<PictureSet>,
+    room: Room,
+    written: Vec<(RowId, Vec<Caption>)>,
 }
 
 impl Captioned {

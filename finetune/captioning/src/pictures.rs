@@ -168,6 +168,12 @@ impl PictureSet {
         Ok(reader.short(row).clone())
     }
 
+    /// The row with what it keeps of its picture.
+    pub(crate) fn whole(&self, at: RowId) -> Result<Sample> {
+        let (reader, row) = self.stored(at)?;
+        Ok(reader.whole_row(row)?)
+    }
+
     /// What the encoder reads of a picture.
     ///
     /// # Errors

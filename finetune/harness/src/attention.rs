@@ -1,17 +1,28 @@
 //! What the words of a text look at: the weights of attention, for people.
 
-use data_specs::{Picture, RowId, Tokenizer};
-use pretrain::Result;
-use pretrain::model::{Batch, Encoder, ModelConfig};
+use data_specs::{Sample, Tokenizer};
+use pretrain::model::{Batch, Encoder};
+use pretrain::{Example, Result};
 
-use crate::texts::{Pictures, Place, Texts};
+use crate::texts::Pictures;
+
+/// A text that was asked of a row's pictures, and what its words looked at.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// The text, what came of it, and how sure that is.
+    pub title: String,
+    /// The row whose pictures were looked at.
+    pub sample: Sample,
+    /// Of each sequence: one, or one a picture.
+    pub sequences: Vec<Attention>,
+}
 
 /// How much the words of one sequence look at its tags and regions: the mean over all heads and layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     /// `[CLS]`, the pieces of the text, `[SEP]`.
     pub words: Vec<String>,
-    /// Pieces of the tags.
+    /// Pieces of the tags, and their `[SEP]`.
     pub tags: Vec<String>,
     /// Which of the row's pictures each region is of, and which of that picture's regions it is.
     pub regions: Vec<(usize, usize)>,
@@ -20,57 +31,57 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Attention of every sequence that is read of a text: one, or one a picture.
+    /// Of a sample whose words are the tokens of segment 0; `batch` has it alone.
     ///
     /// # Errors
-    /// A failed read; those of the operations.
+    /// A batch of several samples; those of the operations.
     pub fn of(
-        texts: &Texts,
-        at: RowId,
         encoder: &Encoder,
-        config: &ModelConfig,
+        batch: &Batch,
+        example: &Example,
+        regions: Vec<(usize, usize)>,
         tokenizer: &Tokenizer,
-    ) -> Result<Vec<Self>> {
-        let place = texts.place(at)?;
-        let sequences = texts.sequences(at, 0)?;
-        let read = texts.pictures();
-        let of = |(number, example): (usize, &pretrain::Example)| {
-            let batch = Batch::pack(std::slice::from_ref(example), config)?;
-            let layers = encoder.attention_weights(&batch)?;
-            let n_layers = layers.len() as f64;
-            let sum = layers.into_iter().reduce(|sum, layer| (sum + layer).expect("layers have one shape"));
-            let weights_tt = (sum.expect("an encoder has layers") / n_layers)?.to_vec2::<f32>()?;
+    ) -> Result<Self> {
+        let layers = encoder.attention_weights(batch)?;
+        let n_layers = layers.len().max(1) as f64;
+        let mut sum_tt = layers[0].zeros_like()?;
+        for layer_tt in &layers {
+            sum_tt = (sum_tt + layer_tt)?;
+        }
+        let weights_tt = (sum_tt / n_layers)?.to_vec2::<f32>()?;
 
-            let ids = example.token_ids.iter().zip(&example.segment_ids);
-            let piece = |id: &u32| tokenizer.token(*id).unwrap_or("[UNK]").to_owned();
-            let (words, tags): (Vec<_>, Vec<_>) = ids.partition(|(_, segment)| **segment == 0);
-            let n_words = words.len();
-            let seen = weights_tt[..n_words].iter().flat_map(|row| &row[n_words..]);
-            Ok(Self {
-                words: words.iter().map(|(id, _)| piece(id)).collect(),
-                tags: tags.iter().map(|(id, _)| piece(id)).collect(),
-                regions: regions(read, number, &place, texts.max_regions()),
-                weights: seen.copied().collect(),
-            })
-        };
-        sequences.iter().enumerate().map(of).collect()
+        let n_words = example.segment_ids.iter().take_while(|segment| **segment == 0).count();
+        let piece = |id: &u32| tokenizer.token(*id).unwrap_or("?").to_owned();
+        let (words, tags) = example.token_ids.split_at(n_words);
+        Ok(Self {
+            words: words.iter().map(piece).collect(),
+            tags: tags.iter().map(piece).collect(),
+            regions,
+            weights: weights_tt[..n_words].iter().flat_map(|row| &row[n_words..]).copied().collect(),
+        })
     }
 
-    /// Share of a region in what a word looks at.
-    pub fn of_region(&self, word: usize, region: usize) -> f32 {
+    /// How much all words together look at a region: the mean over the words.
+    pub fn of_region(&self, region: usize) -> f32 {
         let width = self.tags.len() + self.regions.len();
-        self.weights[word * width + self.tags.len() + region]
+        let rows = self.weights.chunks_exact(width);
+        rows.map(|row| row[self.tags.len() + region]).sum::<f32>() / self.words.len() as f32
     }
 }
 
-/// The regions of a sequence in the order in which it reads them.
-fn regions(read: Pictures, sequence: usize, place: &Place, at_most: usize) -> Vec<(usize, usize)> {
-    let of = |(number, picture): (usize, &Picture)| {
-        (0..(picture.regions as usize).min(at_most)).map(move |region| (number, region))
+/// The regions that a sequence reads, in its order: at most `at_most` of a picture.
+pub(crate) fn regions_read(
+    read: Pictures,
+    sequence: usize,
+    sample: &Sample,
+    at_most: usize,
+) -> Vec<(usize, usize)> {
+    let of = |number: usize| {
+        let regions = (sample.images[number].regions as usize).min(at_most);
+        (0..regions).map(move |region| (number, region))
     };
-    let pictures = place.sample().images.iter().enumerate();
     match read {
-        Pictures::One | Pictures::Pair => pictures.skip(sequence).take(1).flat_map(of).collect(),
-        Pictures::PairAtOnce => pictures.flat_map(of).collect(),
+        Pictures::One | Pictures::Pair => of(sequence).collect(),
+        Pictures::PairAtOnce => (0..sample.images.len()).flat_map(of).collect(),
     }
 }

@@ -14,7 +14,7 @@ mod task;
 mod texts;
 mod training;
 
-pub use attention::Attention;
+pub use attention::{Attention, Explained};
 pub use fine_tuning::{Best, Outcome, Progress, Watch, fine_tune};
 pub use folder::Description;
 pub use pretrain::{Error, Result};

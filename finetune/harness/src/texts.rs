@@ -92,6 +92,14 @@ impl Place {
         self.shard.short(self.row)
     }
 
+    /// The row with what its pictures are kept as, which [`sample`](Self::sample) leaves in the shard.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn whole(&self) -> Result<Sample> {
+        Ok(self.shard.whole_row(self.row)?)
+    }
+
     /// The text.
     pub fn text(&self) -> &Text {
         &self.sample().texts[self.text]

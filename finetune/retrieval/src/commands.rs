@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use data_specs::Tokenizer;
 use data_specs::durable::write_durably;
 use finetune_harness::{
-    Description, Error, Layout, Opening, Outcome, Pictures, Result, Scores, SetSettings, Train, Watch,
+    Attention, Description, Error, Explained, Layout, Opening, Outcome, Pictures, Result, Scores,
+    SetSettings, Train, Watch,
 };
 use pretrain::data::VerifyShards;
 use pretrain::model::ModelFolder;
@@ -154,6 +155,51 @@ impl Predict {
         }
         let asked = Asked::open(&self.selection)?;
         let gallery = &asked.gallery;
+        let Found { queries, pairs, scores } = self.find(&asked, direction, progress)?;
+        if let Some(path) = &self.out {
+            write_durably(path, &write(path, gallery, &pairs, &scores)?, "scores")?;
+        }
+        queries.iter().map(|query| self.retrieved(gallery, &pairs, &scores, *query, direction)).collect()
+    }
+
+    /// What the words of each caption look at in the picture: of every query beside its best partner.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn explain(&self, direction: Direction, progress: Progress<'_>) -> Result<Vec<Explained>> {
+        let asked = Asked::open(&self.selection)?;
+        let Asked { matcher, gallery, layout, tokenizer, .. } = &asked;
+        let Found { queries, pairs, scores } = self.find(&asked, direction, progress)?;
+        let explained = queries.iter().filter_map(|query| {
+            let (partner, confidence) = *partners(gallery, &pairs, &scores, *query, direction).first()?;
+            let (picture, caption) = match direction {
+                Direction::Texts => (*query, partner),
+                Direction::Images => (partner, *query),
+            };
+            Some((picture, caption, confidence))
+        });
+        let explained = explained.map(|(picture, caption, confidence)| {
+            let example = gallery.example(picture, caption, layout, 0)?;
+            let batch = matcher.batch(std::slice::from_ref(&example))?;
+            let regions = (0..example.n_regions).map(|region| (0, region)).collect();
+            let place = gallery.place(caption)?;
+            Ok(Explained {
+                title: format!(
+                    "{} with {} ({:.1} %)",
+                    place.text().text,
+                    gallery.key(picture)?,
+                    100.0 * confidence
+                ),
+                sample: gallery.whole(picture)?,
+                sequences: vec![Attention::of(&matcher.encoder, &batch, &example, regions, tokenizer)?],
+            })
+        });
+        explained.collect()
+    }
+
+    /// Scores of the queries' pairs.
+    fn find(&self, asked: &Asked, direction: Direction, progress: Progress<'_>) -> Result<Found> {
+        let gallery = &asked.gallery;
         let queries = self.queries(gallery, direction)?;
         let mut pairs = match self.selection.shortlist {
             Some(n) => shortlist(gallery, direction, n, false)?,
@@ -173,10 +219,7 @@ impl Predict {
             pairs = Pairs::lists((0..gallery.n_pictures() as u32).map(of).collect());
         }
         let scores = asked.score(&pairs, progress)?;
-        if let Some(path) = &self.out {
-            write_durably(path, &write(path, gallery, &pairs, &scores)?, "scores")?;
-        }
-        queries.iter().map(|query| self.retrieved(gallery, &pairs, &scores, *query, direction)).collect()
+        Ok(Found { queries, pairs, scores })
     }
 
     /// Numbers of the queries, ascending.
@@ -217,28 +260,24 @@ impl Predict {
         query: u32,
         direction: Direction,
     ) -> Result<Retrieved> {
-        let mut partners: Vec<(u32, f64)> = match direction {
-            Direction::Texts => pairs.of(query).map(|(number, caption)| (caption, scores[number])).collect(),
-            Direction::Images => (0..gallery.n_pictures() as u32)
-                .filter_map(|picture| Some((picture, scores[pairs.find(picture, query)?])))
-                .collect(),
-        };
-        // of equal scores the later stands first, as in the scores
-        partners.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
-        let found = partners.into_iter().take(self.top).map(|(partner, confidence)| {
-            Ok(match direction {
-                Direction::Texts => {
-                    let place = gallery.place(partner)?;
-                    Ranked {
-                        key: place.sample().key.clone(),
-                        id: Some(place.text().id.clone()),
-                        text: Some(place.text().text.clone()),
-                        confidence,
+        let found = partners(gallery, pairs, scores, query, direction).into_iter().take(self.top).map(
+            |(partner, confidence)| {
+                Ok(match direction {
+                    Direction::Texts => {
+                        let place = gallery.place(partner)?;
+                        Ranked {
+                            key: place.sample().key.clone(),
+                            id: Some(place.text().id.clone()),
+                            text: Some(place.text().text.clone()),
+                            confidence,
+                        }
                     }
-                }
-                Direction::Images => Ranked { key: gallery.key(partner)?, id: None, text: None, confidence },
-            })
-        });
+                    Direction::Images => {
+                        Ranked { key: gallery.key(partner)?, id: None, text: None, confidence }
+                    }
+                })
+            },
+        );
         let found = found.collect::<Result<_>>()?;
         Ok(match direction {
             Direction::Texts => Retrieved { key: gallery.key(query)?, id: None, text: None, found },
@@ -255,8 +294,35 @@ impl Predict {
     }
 }
 
+/// Partners of a query with their scores, the best first.
+fn partners(
+    gallery: &Gallery,
+    pairs: &Pairs,
+    scores: &[f64],
+    query: u32,
+    direction: Direction,
+) -> Vec<(u32, f64)> {
+    let mut partners: Vec<(u32, f64)> = match direction {
+        Direction::Texts => pairs.of(query).map(|(number, caption)| (caption, scores[number])).collect(),
+        Direction::Images => (0..gallery.n_pictures() as u32)
+            .filter_map(|picture| Some((picture, scores[pairs.find(picture, query)?])))
+            .collect(),
+    };
+    // of equal scores the later stands first, as in the scores
+    partners.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    partners
+}
+
+/// Queries, and the scores of their pairs.
+struct Found {
+    queries: Vec<u32>,
+    pairs: Pairs,
+    scores: Vec<f64>,
+}
+
 /// A fine-tuned model and what it is asked about.
 struct Asked {
+    tokenizer: Tokenizer,
     matcher: Matcher,
     gallery: Gallery,
     layout: Layout,
@@ -290,7 +356,7 @@ impl Asked {
         let wanted = Captions::Exactly(settings.captions_per_image, listed.as_deref());
         let gallery = Gallery::open(&opening, wanted)?;
         let matcher = Matcher::new(&loaded.config, settings.attention, &loaded.tensors)?;
-        Ok(Self { matcher, gallery, layout, micro: (*micro).max(1) })
+        Ok(Self { tokenizer, matcher, gallery, layout, micro: (*micro).max(1) })
     }
 
     fn every_pair(&self) -> Pairs {

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use data_specs::{RowId, SpecialIds, TextKind};
-use finetune_harness::{Asked, Error, Opening, Place, Result, Texts};
+use data_specs::{RowId, Sample, SpecialIds, TextKind};
+use finetune_harness::{Asked, Error, Layout, Opening, Place, Result, Texts};
+use pretrain::Example;
+
+use crate::layout::lay_out;
 
 /// Pictures and captions, numbered in stored order, or pictures in that of a list.
 #[derive(Debug)]
@@ -124,6 +127,28 @@ impl Gallery {
     /// Appends the vectors of a picture's regions; their number.
     pub(crate) fn append_regions(&self, picture: u32, into: &mut Vec<f32>) -> Result<usize> {
         self.texts.append_regions(self.at(picture), into)
+    }
+
+    /// A caption beside tags and regions of a picture. `place` is the sample's in the batch.
+    pub(crate) fn example(&self, picture: u32, caption: u32, layout: &Layout, place: u32) -> Result<Example> {
+        let tags: &[u32] = if layout.tags { self.tags(picture) } else { &[] };
+        let (token_ids, segment_ids) = lay_out(self.words(caption), tags, self.special(), layout.max_tokens);
+        let mut regions = Vec::new();
+        let n_regions = self.append_regions(picture, &mut regions)?;
+        Ok(Example {
+            token_labels: Vec::new(),
+            contrastive_label: -1,
+            token_ids,
+            segment_ids,
+            regions,
+            n_regions,
+            place,
+        })
+    }
+
+    /// The row of a picture, with what it keeps of it.
+    pub(crate) fn whole(&self, picture: u32) -> Result<Sample> {
+        self.texts.place(self.at(picture))?.whole()
     }
 
     /// Where a caption stands.

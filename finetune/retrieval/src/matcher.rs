@@ -52,13 +52,7 @@ impl Matcher {
     /// # Shapes
     /// - result: \[b, 2\]
     pub(crate) fn logits(&self, examples: &[Example], pass: Pass) -> Result<Tensor> {
-        let mut batch = Batch::pack(examples, &self.config)?;
-        if self.sight != Sight::Clr {
-            let ends: Vec<[usize; 2]> = examples.iter().map(ends).collect();
-            batch = batch.seeing(&|sample, query, key| {
-                self.sight.sees(part(ends[sample], query), part(ends[sample], key))
-            })?;
-        }
+        let batch = self.batch(examples)?;
         let hidden_th = self.encoder.forward(&batch, pass)?;
         let x_bh = self.encoder.pool(&hidden_th, &batch)?;
         let places: Arc<[u32]> = examples.iter().map(|example| example.place).collect();
@@ -67,6 +61,17 @@ impl Matcher {
             None => x_bh,
         };
         self.classifier.forward(&x_bh)
+    }
+
+    /// Samples whose caption, tags and regions see what they may.
+    pub(crate) fn batch(&self, examples: &[Example]) -> Result<Batch> {
+        let batch = Batch::pack(examples, &self.config)?;
+        if self.sight == Sight::Clr {
+            return Ok(batch);
+        }
+        let ends: Vec<[usize; 2]> = examples.iter().map(ends).collect();
+        batch
+            .seeing(&|sample, query, key| self.sight.sees(part(ends[sample], query), part(ends[sample], key)))
     }
 
     /// # Shapes

@@ -16,7 +16,6 @@ use serde_json::json;
 
 use crate::candidates::{published, require_tags, shortlist};
 use crate::gallery::{Captions, Gallery, SPEC};
-use crate::layout::lay_out;
 use crate::matcher::{CLASSES, HEAD, Matcher, loss};
 use crate::negatives::{Negative, Negatives};
 use crate::pairs::Pairs;
@@ -128,20 +127,7 @@ impl Retrieving {
     }
 
     fn lay(&self, Negative { picture, caption }: Negative, place: u32) -> Result<Example> {
-        let tags: &[u32] = if self.layout.tags { self.train.tags(picture) } else { &[] };
-        let words = self.train.words(caption);
-        let (token_ids, segment_ids) = lay_out(words, tags, self.train.special(), self.layout.max_tokens);
-        let mut regions = Vec::new();
-        let n_regions = self.train.append_regions(picture, &mut regions)?;
-        Ok(Example {
-            token_labels: Vec::new(),
-            contrastive_label: -1,
-            token_ids,
-            segment_ids,
-            regions,
-            n_regions,
-            place,
-        })
+        self.train.example(picture, caption, &self.layout, place)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use finetune::explain;
 use finetune::score::{self, Form};
 use finetune_captioning::{Captioned, ConstraintFiles, Write, official_id, train};
 use finetune_metrics::layouts::{Candidates, Id, ReferenceImage, References};
@@ -80,6 +81,9 @@ pub(crate) struct PredictArguments {
     /// The result file to write: [{image_id, caption}], or, called .tsv, lines of an id and [{caption, conf}]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// A picture to write: what the words of the caption look at
+    #[arg(long, value_name = "PNG", requires = "key")]
+    explain: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -110,7 +114,7 @@ impl Captioning {
         match self {
             Self::Train(arguments) => arguments.run(|asked, shown| train(asked, shown)),
             Self::Eval { asked, meteor_data, output } => {
-                let captioned = asked.write(None, None, true)?;
+                let captioned = asked.write(None, None, true).run()?;
                 let scorer = score::Captioning { meteor_data, ..score::Captioning::default() };
                 compared(&captioned, output, |references, candidates, form| {
                     scorer.compare(references, candidates, form)
@@ -127,7 +131,7 @@ impl NoCaps {
         match self {
             Self::Train(arguments) => arguments.run(|asked, shown| train(asked, shown)),
             Self::Eval { asked, constraints, meteor_data, output } => {
-                let captioned = asked.write(None, constraints.files(), true)?;
+                let captioned = asked.write(None, constraints.files(), true).run()?;
                 let scorer = score::Captioning { meteor_data, ..score::Captioning::default() };
                 let scorer = score::NoCaps(scorer);
                 compared(&captioned, output, |references, candidates, form| {
@@ -140,20 +144,19 @@ impl NoCaps {
 }
 
 impl Asked {
-    fn write(
-        self,
-        key: Option<String>,
-        constraints: Option<ConstraintFiles>,
-        captioned: bool,
-    ) -> finetune_harness::Result<Vec<Captioned>> {
+    fn write(self, key: Option<String>, constraints: Option<ConstraintFiles>, captioned: bool) -> Write {
         let Self { model, data, set, batch } = self;
-        Write { model, data, key, set, constraints, captioned, at_once: batch }.run()
+        Write { model, data, key, set, constraints, captioned, at_once: batch }
     }
 }
 
 impl PredictArguments {
     fn run(self, constraints: Option<ConstraintFiles>) -> anyhow::Result<(String, Exit)> {
-        let captioned = self.asked.write(self.key, constraints, false)?;
+        let write = self.asked.write(self.key, constraints, false);
+        let captioned = write.run()?;
+        if let Some(path) = &self.explain {
+            explain::write(&write.explain()?, path)?;
+        }
         if let Some(path) = &self.out {
             Captioned::write(&captioned, path)?;
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use finetune::explain;
 use finetune_retrieval::{Direction, Eval, Predict, Retrieved, Selection, train};
 use serde_json::json;
 
@@ -38,6 +39,9 @@ pub(crate) enum Retrieval {
         /// The file of all scores to write, pictures x captions: .npy or .json, as `finetune score retrieval` reads them
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// A picture to write: what the words of each caption look at in the picture that fits best
+        #[arg(long, value_name = "PNG", requires = "key")]
+        explain: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
     },
@@ -78,10 +82,14 @@ impl Retrieval {
                 };
                 Ok((text.trim_end().to_owned(), Exit::Done))
             }
-            Self::Predict { asked, key, top, out, output } => {
+            Self::Predict { asked, key, top, out, explain, output } => {
                 let shown = Shown::uninterrupted();
                 let predict = Predict { selection: asked.into(), key, top, out };
                 let retrieved = predict.run(direction, &|done, total| shown.pairs(done, total))?;
+                if let Some(path) = explain {
+                    let explained = predict.explain(direction, &|done, total| shown.pairs(done, total))?;
+                    explain::write(&explained, &path)?;
+                }
                 let text = if output.json {
                     serde_json::to_string(&retrieved)?
                 } else {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use finetune::explain;
 use finetune_harness::classification::{Classification, Eval, Predict, Prediction};
 use finetune_harness::{Outcome, Train};
 use serde_json::json;
@@ -43,6 +44,9 @@ pub(crate) enum Task {
         /// The result file to write, in the layout of the official evaluator
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// A picture to write: what the words of the texts look at, in the pictures and among the tags
+        #[arg(long, value_name = "PNG", requires = "key")]
+        explain: Option<PathBuf>,
         /// Texts that are computed at once
         #[arg(long, value_name = "N", default_value_t = 32)]
         batch: usize,
@@ -115,8 +119,12 @@ impl Task {
                 };
                 Ok((text.trim_end().to_owned(), Exit::Done))
             }
-            Self::Predict { model, data, key, out, batch, output } => {
-                let predictions = Predict { model, data, key, out, micro: batch }.run::<C>()?;
+            Self::Predict { model, data, key, out, explain, batch, output } => {
+                let predict = Predict { model, data, key, out, micro: batch };
+                let predictions = predict.run::<C>()?;
+                if let Some(path) = explain {
+                    explain::write(&predict.explain::<C>()?, &path)?;
+                }
                 let text = if output.json {
                     serde_json::to_string(&predictions)?
                 } else {

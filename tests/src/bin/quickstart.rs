@@ -1,17 +1,24 @@
-//! `cargo quickstart`: the whole way on a drawn corpus, with one crash in the middle.
+//! `cargo quickstart [FOLDER [PICTURES]]`: the whole way on a drawn corpus, with one crash in the middle.
 #![expect(clippy::print_stdout, reason = "the quickstart talks to its user")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use conformance::binaries::{finetune_command, pipeline_command, pretrain_command, root, run};
 use conformance::oracle;
+
+#[path = "quickstart/tasks.rs"]
+mod tasks;
+
+/// Pictures from which all tasks are learnt; from fewer the same way is gone, and nothing is asked of the scores.
+const ENOUGH: u64 = 2500;
 
 fn main() -> Result<()> {
     let folder: PathBuf =
         std::env::args_os().nth(1).map_or_else(|| root().join("target/quickstart"), PathBuf::from);
+    let pictures = std::env::args().nth(2).map_or(Ok(ENOUGH), |count| count.parse::<u64>())?;
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
@@ -21,15 +28,20 @@ fn main() -> Result<()> {
         (path("corpus"), path("sheet.png"), path("backbone"), path("backbone.safetensors"));
     let (dataset, page, rows) = (path("dataset"), path("stats.html"), path("rows.png"));
 
-    println!("1. Draw a corpus: 120 pictures with captions, boxes and questions in the official layouts");
-    show(&["synth", "--images", "120", "--seed", "7", "--out", &corpus, "--contact-sheet", &sheet])?;
+    let started = Instant::now();
+    println!(
+        "1. Draw a corpus: {pictures} pictures with captions, boxes and questions in the official layouts"
+    );
+    let count = pictures.to_string();
+    show(&["synth", "--images", &count, "--seed", "7", "--out", &corpus, "--contact-sheet", &sheet])?;
 
-    println!("\n2. Train a small EfficientNet for a moment on crops of its objects, and export the weights");
+    println!(
+        "\n2. Train a small EfficientNet on crops of its objects by colour and kind, and export the weights"
+    );
     let (train, held_out) =
-        (format!("data.train={corpus}/crops/train"), format!("data.held_out={corpus}/crops/val"));
+        (format!("data.train={corpus}/looks/train"), format!("data.held_out={corpus}/looks/val"));
     let config = "finetune/configs/efficientnet-half.toml";
-    let settings =
-        ["--set", &train, "--set", &held_out, "--set", "input.side=48", "--set", "schedule.epochs=4"];
+    let settings = ["--set", &train, "--set", &held_out, "--set", "schedule.epochs=5"];
     show_finetune(
         &[&["backbone", "train", "--config", config], &settings[..], &["--out", &trained]].concat(),
     )?;
@@ -40,8 +52,9 @@ fn main() -> Result<()> {
         "\n3. Build the training captions with it, and die (kill -9) when the second shard has its name but no receipt"
     );
     let (spec, weights) = (format!("{corpus}/specs/captions-train.toml"), format!("weights={weights}"));
-    let regions = ["--set", "backbone=efficientnet_half", "--set", &weights, "--set", "shard.rows=10"];
-    let build = [&["build", &spec], &regions[..], &["--out", &dataset]].concat();
+    let regions = ["--set", "backbone=efficientnet_half", "--set", &weights];
+    let rows_of_shard = format!("shard.rows={}", (pictures / 25).max(8));
+    let build = [&["build", &spec], &regions[..], &["--set", &rows_of_shard, "--out", &dataset]].concat();
     println!("   pipeline {}", typed(&build));
     let (code, _, errors) = run(pipeline_command(&build).env("PIPELINE_FAILPOINT", "shard-renamed:2"));
     ensure!(code == 128 + 9, "the build was to be killed and ended with {code}: {errors}");
@@ -75,8 +88,9 @@ fn main() -> Result<()> {
     show(&["vocabulary", &dataset, "--out", &words])?;
     let (tokenizer, data) =
         (format!("model.tokenizer={words}"), format!("data.train=[{{ path = {dataset:?} }}]"));
-    let settings = ["--set", &tokenizer, "--set", &data, "--set", "schedule.steps=300"];
-    let train = [&["run", "pretrain/configs/debug.toml"], &settings[..], &["--out", &pretrained]].concat();
+    let steps = format!("schedule.steps={}", pictures.max(300));
+    let settings = ["--set", &tokenizer, "--set", &data, "--set", &steps];
+    let train = [&["run", "pretrain/configs/small.toml"], &settings[..], &["--out", &pretrained]].concat();
     println!("   pretrain {}", typed(&train));
     interrupt(&mut pretrain_command(&train), &folder.join("pretrained/metrics.jsonl"))?;
     let resumed = [&train[..], &["--resume"]].concat();
@@ -84,8 +98,40 @@ fn main() -> Result<()> {
     succeed(&mut pretrain_command(&resumed))?;
     println!("   pretrain inspect {pretrained}/model");
     succeed(&mut pretrain_command(["inspect", &format!("{pretrained}/model")]))?;
-    println!("Look at {sheet}, {rows} and {page}; the model is in {pretrained}/model");
+
+    println!(
+        "\n10. The seven tasks: shards, fine-tuning from that model, scores on pictures that none has seen"
+    );
+    let model = format!("{pretrained}/model");
+    let start = tasks::Start {
+        folder: &folder,
+        corpus: &corpus,
+        regions: &regions,
+        captions: &dataset,
+        model: &model,
+        is_enough: pictures >= ENOUGH,
+    };
+    tasks::tasks(&start)?;
+
+    println!("\n11. What the words of a question look at");
+    let (vqa, questions, looked) = (path("vqa-run/model"), path("vqa-test"), path("looked-at.png"));
+    let key = first_key(&questions)?;
+    let explain =
+        ["vqa", "predict", "--model", &vqa, "--data", &questions, "--key", &key, "--explain", &looked];
+    show_finetune(&explain)?;
+    println!(
+        "Look at {sheet}, {rows}, {looked} and {page}; the models are in {pretrained}/model and *-run/model."
+    );
+    println!("All that took {:.1} minutes.", started.elapsed().as_secs_f64() / 60.0);
     Ok(())
+}
+
+/// The key of a data set's first row.
+fn first_key(dataset: &str) -> Result<String> {
+    let (code, out, errors) = run(&mut pipeline_command(["peek", dataset, "--rows", "1"]));
+    ensure!(code == 0, "it ended with {code}: {errors}");
+    // row 0  KEY  (SOURCE, SPLIT)
+    Ok(out.split_whitespace().nth(2).context("no row")?.to_owned())
 }
 
 /// A command as one types it: what a shell would take apart is quoted.

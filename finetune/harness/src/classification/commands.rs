@@ -6,7 +6,7 @@ use std::sync::Arc;
 use data_specs::durable::write_durably;
 use data_specs::{RowId, Tokenizer};
 use pretrain::data::VerifyShards;
-use pretrain::model::ModelFolder;
+use pretrain::model::{Batch, ModelConfig, ModelFolder};
 use pretrain_comm::Solo;
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use super::answering::{Answered, answer};
 use super::classified::{Classified, of_kind};
 use super::folder;
 use super::head::{Classifier, Head};
+use crate::attention::{Attention, Explained, regions_read};
 use crate::fine_tuning::{Outcome, Watch};
 use crate::folder::Description;
 use crate::settings::{SetSettings, Settings};
@@ -94,25 +95,7 @@ impl Predict {
     /// Model or data that do not fit; a key that is not there; a full disk.
     pub fn run<C: Classification>(&self) -> Result<Vec<Prediction>> {
         let asked = Asking::<C>::open(&self.model, &self.data)?;
-        let mut rows: Vec<RowId> = asked.texts.all().collect();
-        if let Some(key) = &self.key {
-            let mut kept = Vec::new();
-            for row in rows {
-                if asked.texts.place(row)?.sample().key == *key {
-                    kept.push(row);
-                }
-            }
-            rows = kept;
-            if rows.is_empty() {
-                return Err(Error::Unfit {
-                    path: self.data.clone(),
-                    field: "key".to_owned(),
-                    problem: format!("`{key}` is not there, or has no text of the task"),
-                    hint: "`pipeline peek` lists keys".to_owned(),
-                });
-            }
-        }
-        let answered = asked.answers(&rows, self.micro)?;
+        let answered = asked.answers(&self.rows(&asked.texts)?, self.micro)?;
         if let Some(path) = &self.out {
             let text =
                 asked.task.submission(&answered).map_err(|problem| unfit::<C>(&self.data, "ids", problem))?;
@@ -127,6 +110,52 @@ impl Predict {
         };
         Ok(answered.iter().map(prediction).collect())
     }
+
+    /// What the words of each text looked at when it was answered.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn explain<C: Classification>(&self) -> Result<Vec<Explained>> {
+        let asked = Asking::<C>::open(&self.model, &self.data)?;
+        let Asking { network, texts, config, tokenizer, .. } = &asked;
+        let rows = self.rows(texts)?;
+        let explained = |(row, answered): (&RowId, &Answered)| {
+            let sample = answered.place.sample();
+            let examples = texts.sequences(*row, 0)?;
+            let sequences = examples.iter().enumerate().map(|(number, example)| {
+                let batch = Batch::pack(std::slice::from_ref(example), config)?;
+                let regions = regions_read(texts.pictures(), number, sample, texts.max_regions());
+                Attention::of(network.encoder(), &batch, example, regions, tokenizer)
+            });
+            let Answered { answer, confidence, .. } = answered;
+            Ok(Explained {
+                title: format!("{} {answer} ({:.1} %)", answered.text().text, 100.0 * confidence),
+                sample: answered.place.whole()?,
+                sequences: sequences.collect::<Result<_>>()?,
+            })
+        };
+        rows.iter().zip(&asked.answers(&rows, self.micro)?).map(explained).collect()
+    }
+
+    /// The texts that are asked about.
+    fn rows(&self, texts: &Texts) -> Result<Vec<RowId>> {
+        let Some(key) = &self.key else { return Ok(texts.all().collect()) };
+        let mut kept = Vec::new();
+        for row in texts.all() {
+            if texts.place(row)?.sample().key == *key {
+                kept.push(row);
+            }
+        }
+        if kept.is_empty() {
+            return Err(Error::Unfit {
+                path: self.data.clone(),
+                field: "key".to_owned(),
+                problem: format!("`{key}` is not there, or has no text of the task"),
+                hint: "`pipeline peek` lists keys".to_owned(),
+            });
+        }
+        Ok(kept)
+    }
 }
 
 /// A fine-tuned model and the texts that it is asked.
@@ -135,6 +164,8 @@ struct Asking<C> {
     labels: Vec<String>,
     network: Classifier,
     texts: Arc<Texts>,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
 }
 
 impl<C: Classification> Asking<C> {
@@ -160,7 +191,7 @@ impl<C: Classification> Asking<C> {
         };
         let texts = Arc::new(Texts::open(&opening, &of_kind::<C>(task.asking(&labels)))?);
         let network = Classifier::new(&loaded.config, head, &loaded.tensors)?;
-        Ok(Self { task, labels, network, texts })
+        Ok(Self { task, labels, network, texts, config: loaded.config, tokenizer })
     }
 
     fn answers(&self, rows: &[RowId], micro: usize) -> Result<Vec<Answered>> {

@@ -152,6 +152,10 @@ impl Classifier {
         Ok(Self { encoder: Encoder::new(config, tensors)?, layers, head, config: config.clone() })
     }
 
+    pub(super) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
     /// Logits of samples, whose sequences lie one behind the other.
     ///
     /// # Shapes

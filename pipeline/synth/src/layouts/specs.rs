@@ -146,7 +146,9 @@ impl Spec<'_> {
              [regions]\n\
              provider = \"boxes\"\n\
              backbone = \"efficientnet_b0\"\n\
-             random_weights = 0\n\n\
+             random_weights = 0\n\
+             # as large as they are drawn, and as the crops that a backbone learns from\n\
+             short_side = 240\n\n\
              {texts}\n\
              [set]\n\
              backbone = \"regions.backbone\"\n\
