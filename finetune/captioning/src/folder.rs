@@ -5,23 +5,12 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use data_specs::Tokenizer;
-use data_specs::durable::write_durably;
-use finetune_harness::{Error, Layout, ModelSettings, Network, Result, SetSettings};
+use finetune_harness::{Description, Error, Layout, ModelSettings, Network, Result, SetSettings};
 use pretrain::model::{ModelConfig, ModelFolder};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::captioner::{Captioner, DECODER, HEAD, WORDS, shapes};
 use crate::settings::Captioning;
-
-/// `finetuning.json`: with it a folder can be asked without the settings of its training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Description {
-    pub(crate) task: String,
-    pub(crate) settings: Captioning,
-    pub(crate) layout: Layout,
-}
 
 /// A network with its first weights.
 #[derive(Debug)]
@@ -41,7 +30,8 @@ pub(crate) struct Opened {
     pub(crate) captioner: Captioner,
 }
 
-const DESCRIPTION: &str = "finetuning.json";
+/// The name of both commands' models: one serves captioning and NoCaps.
+pub(crate) const TASK: &str = "captioning";
 /// The first published layout, and what the second calls the same.
 const FIRST_LAYOUT: [(&str, &str); 5] = [
     ("transform.dense.weight", "cls.predictions.transform.dense.weight"),
@@ -88,26 +78,13 @@ pub(crate) fn first(
 pub(crate) fn open(path: &Path, change: impl FnOnce(&mut Captioning) -> Result<()>) -> Result<Opened> {
     let mut loaded = ModelFolder::open_untied(path)?;
     rename(path, &mut loaded.tensors)?;
-    let file = path.join(DESCRIPTION);
-    let hint = "name a model that `finetune captioning train` wrote, or train one on this folder";
-    if !file.is_file() {
-        return Err(no_head(path, hint));
+    if Description::find(path)?.is_none() {
+        return Err(no_head(
+            path,
+            "name a model that `finetune captioning train` wrote, or train one on this folder",
+        ));
     }
-    let text = std::fs::read_to_string(&file).map_err(data_specs::Error::io("read", &file))?;
-    let task: Option<String> = serde_json::from_str::<serde_json::Value>(&text)
-        .ok()
-        .and_then(|json| Some(json.get("task")?.as_str()?.to_owned()));
-    let unfit = |problem: String| Error::Unfit {
-        path: file.clone(),
-        field: "task".to_owned(),
-        problem,
-        hint: hint.to_owned(),
-    };
-    if let Some(task) = task.filter(|task| task != "captioning") {
-        return Err(unfit(format!("is `{task}`, which has no caption head")));
-    }
-    let Description { mut settings, layout, .. } =
-        serde_json::from_str(&text).map_err(|error| unfit(error.to_string()))?;
+    let (mut settings, layout): (Captioning, Layout) = Description::require(path, TASK)?;
     change(&mut settings)?;
     settings.validate(&layout)?;
     fit_decoder(path, &mut loaded.tensors, settings.tie_weights)?;
@@ -119,27 +96,19 @@ pub(crate) fn open(path: &Path, change: impl FnOnce(&mut Captioning) -> Result<(
 /// Writes all of a model folder; names are those of the second published layout.
 pub(crate) fn write(
     folder: &Path,
-    description: &Description,
+    (settings, layout): (&Captioning, &Layout),
     config: &ModelConfig,
     tokenizer: &Tokenizer,
     tensors: BTreeMap<String, Tensor>,
 ) -> Result<()> {
-    let mut config = config.clone();
-    let settings = &description.settings;
-    for (key, value) in [
-        ("finetuning_task", json!(description.task)),
+    let head = [
         ("tie_weights", json!(settings.tie_weights)),
         ("freeze_embedding", json!(settings.freeze_embedding)),
         ("label_smoothing", json!(settings.label_smoothing)),
         ("drop_worst_ratio", json!(settings.drop_worst_ratio)),
         ("drop_worst_after", json!(settings.drop_worst_after)),
-    ] {
-        config.other.insert(key.to_owned(), value);
-    }
-    ModelFolder { config, tensors }.write(folder)?;
-    tokenizer.write(folder)?;
-    let text = serde_json::to_string_pretty(description).expect("settings are words and numbers") + "\n";
-    Ok(write_durably(&folder.join(DESCRIPTION), text.as_bytes(), "model")?)
+    ];
+    Description::of(TASK, settings, layout).write(folder, (config, tensors), tokenizer, &head, &[])
 }
 
 /// Calls the tensors of the first published layout as the second does. It has no bias of the vocabulary: that is 0.

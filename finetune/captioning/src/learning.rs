@@ -14,7 +14,7 @@ use pretrain_comm::Collective;
 use crate::caption_text;
 use crate::captioner::{Captioner, WORDS};
 use crate::decoding::Caption;
-use crate::folder::{Description, first, write};
+use crate::folder::{first, write};
 use crate::losses::{Masked, n_kept, of_hidden};
 use crate::masking::{Hidden, hide};
 use crate::pictures::{Opening, PictureSet};
@@ -220,12 +220,7 @@ impl Task for Learning {
 
     fn write(&self, mut tensors: BTreeMap<String, Tensor>, folder: &Path) -> Result<()> {
         tensors.extend(self.frozen.iter().map(|(name, tensor)| (name.clone(), tensor.clone())));
-        let description = Description {
-            task: "captioning".to_owned(),
-            settings: self.settings.clone(),
-            layout: self.layout.clone(),
-        };
-        write(folder, &description, &self.config, &self.tokenizer, tensors)
+        write(folder, (&self.settings, &self.layout), &self.config, &self.tokenizer, tensors)
     }
 }
 

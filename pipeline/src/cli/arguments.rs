@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Peek(PeekArguments),
     /// Say where a row went: into which shard, or why into none
     Explain(ExplainArguments),
-    /// Train a WordPiece vocabulary on the texts and tags of a data set
+    /// Train a WordPiece vocabulary on the texts and tags of data sets
     Vocabulary(VocabularyArguments),
     /// Measure how fast shards become training batches here
     Bench(BenchArguments),
@@ -148,8 +148,9 @@ pub(crate) struct ExplainArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct VocabularyArguments {
-    /// Folder of the data set
-    pub(crate) dataset: PathBuf,
+    /// Folders of data sets
+    #[arg(required = true, value_name = "DATASET")]
+    pub(crate) datasets: Vec<PathBuf>,
     /// Folder for vocab.txt and tokenizer.json
     #[arg(long)]
     pub(crate) out: PathBuf,

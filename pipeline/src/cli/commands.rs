@@ -210,19 +210,9 @@ fn stats(arguments: &StatsArguments) -> anyhow::Result<Exit> {
 }
 
 fn vocabulary(arguments: &VocabularyArguments) -> anyhow::Result<Exit> {
-    let dataset = Dataset::with(&arguments.dataset, Verify::First, 1).map_err(pipeline::Error::from)?;
     let mut words = WordCounts::default();
-    for index in 0..dataset.manifest().shards.len() {
-        let shard = dataset.shard(index).map_err(pipeline::Error::from)?;
-        let rows = (0..shard.len()).map(|row| shard.short(row));
-        let (mut texts, mut tags) = (Vec::new(), Vec::new());
-        for row in rows {
-            texts.extend(row.texts.iter().map(|text| text.text.as_str()));
-            texts.extend(row.texts.iter().flat_map(|text| &text.answers).map(|answer| answer.text.as_str()));
-            tags.extend(row.images.iter().flat_map(|image| &image.tags).map(|tag| tag.name.as_str()));
-        }
-        words.add(&texts).map_err(pipeline::Error::from)?;
-        words.add(&tags).map_err(pipeline::Error::from)?;
+    for folder in &arguments.datasets {
+        count_words(folder, &mut words)?;
     }
     let options = VocabularyOptions { size: arguments.size, ..VocabularyOptions::default() };
     let vocabulary = words.train(&options).map_err(pipeline::Error::from)?;
@@ -236,6 +226,23 @@ fn vocabulary(arguments: &VocabularyArguments) -> anyhow::Result<Exit> {
         arguments.out.display()
     )?;
     Ok(Exit::Done)
+}
+
+fn count_words(folder: &Path, words: &mut WordCounts) -> anyhow::Result<()> {
+    let dataset = Dataset::with(folder, Verify::First, 1).map_err(pipeline::Error::from)?;
+    for index in 0..dataset.manifest().shards.len() {
+        let shard = dataset.shard(index).map_err(pipeline::Error::from)?;
+        let rows = (0..shard.len()).map(|row| shard.short(row));
+        let (mut texts, mut tags) = (Vec::new(), Vec::new());
+        for row in rows {
+            texts.extend(row.texts.iter().map(|text| text.text.as_str()));
+            texts.extend(row.texts.iter().flat_map(|text| &text.answers).map(|answer| answer.text.as_str()));
+            tags.extend(row.images.iter().flat_map(|image| &image.tags).map(|tag| tag.name.as_str()));
+        }
+        words.add(&texts).map_err(pipeline::Error::from)?;
+        words.add(&tags).map_err(pipeline::Error::from)?;
+    }
+    Ok(())
 }
 
 /// One JSON line, to be put beside another program's.
