@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pretrain::model::RegionGeometry;
 
 /// Pre-training of Oscar: words, tags and regions with masked-token and contrastive loss.
 #[derive(Debug, Parser)]
@@ -30,6 +31,36 @@ pub(crate) enum Command {
         /// Ranks, as threads; they share the micro-batches of each batch
         #[arg(long, value_name = "N", default_value_t = 1)]
         ranks: usize,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Published weights become a model folder; prints what was used, renamed, unused and left fresh
+    Convert {
+        /// A folder with weights, config.json and vocabulary (BERT, Oscar, Oscar+), or a file of weights
+        #[arg(long, value_name = "PATH")]
+        from: PathBuf,
+        /// The model folder to write
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// The config.json; without it the folder's
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// vocab.txt or tokenizer.json; without it the folder's
+        #[arg(long, value_name = "FILE")]
+        vocabulary: Option<PathBuf>,
+        /// Leave a head out, for a training to draw: cls.predictions, cls.seq_relationship or classifier
+        #[arg(long, value_name = "NAME=fresh", value_parser = fresh_head)]
+        head: Vec<String>,
+        /// What it was fine-tuned for, where the config does not say: captioning, gqa, image-retrieval, nlvr2,
+        /// text-retrieval or vqa
+        #[arg(long, value_name = "NAME")]
+        task: Option<String>,
+        /// Answers of a classifier by number: a list or map in JSON or pickled
+        #[arg(long, value_name = "FILE")]
+        labels: Option<PathBuf>,
+        /// Order of a region's last two numbers, over the config's
+        #[arg(long, value_name = "ORDER")]
+        region_geometry: Option<Geometry>,
         #[command(flatten)]
         output: Output,
     },
@@ -91,6 +122,27 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Number {
     F32,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Geometry {
+    /// Width, height
+    Wh,
+    /// Height, width
+    Hw,
+}
+
+impl From<Geometry> for RegionGeometry {
+    fn from(geometry: Geometry) -> Self {
+        match geometry {
+            Geometry::Wh => Self::Wh,
+            Geometry::Hw => Self::Hw,
+        }
+    }
+}
+
+fn fresh_head(text: &str) -> Result<String, String> {
+    text.strip_suffix("=fresh").map(str::to_owned).ok_or_else(|| "a head can only be `NAME=fresh`".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -26,6 +26,14 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// A torch archive or a pickle that is damaged, too large or no plain data.
+    #[error("{source}\n  hint: {hint}")]
+    Archive {
+        /// Which file, where in it, and what is wrong.
+        source: Box<torch_files::Error>,
+        /// What to do.
+        hint: String,
+    },
     /// A tensor of a batch that the model cannot read.
     #[error("{tensor} {problem}\n  hint: {hint}")]
     Input {
@@ -80,6 +88,7 @@ impl Error {
         matches!(
             self,
             Self::Unfit { .. }
+                | Self::Archive { .. }
                 | Self::Input { .. }
                 | Self::File(_)
                 | Self::Training(Training::Unfit { .. } | Training::Damaged { .. } | Training::File(_))

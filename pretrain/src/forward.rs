@@ -5,8 +5,12 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-use crate::model::{Batch, ModelFolder, PaddedBatch, Pass, PretrainingModel, Shapes, Targets};
+use crate::model::{
+    Batch, Encoder, Linear, MaskedTokenHead, ModelConfig, ModelFolder, PaddedBatch, Pass, Shapes, Targets,
+    Tensors, labelled, rows,
+};
 use crate::{Error, Result};
+use pretrain_kernels::cross_entropy;
 use pretrain_training::Parameters;
 
 /// Reads a model folder and a batch, writes outputs, losses and, on demand, all gradients; the names that were written.
@@ -16,16 +20,17 @@ use pretrain_training::Parameters;
 ///
 /// Out: `hidden` \[b, l + r, h\], `pooled` \[b, h\]; with labels `mlm_logits` \[labelled, v\] and `mlm_loss`,
 /// `contrastive_logits` \[b, c\] and `contrastive_loss`; with `gradients` `grad.<parameter>` of the sum of both losses.
-/// Dropout is off.
+/// Dropout is off. A folder may lack either head, have a decoder of its own, and a classifier, which is not asked.
 ///
 /// # Errors
-/// A folder or a batch that does not fit; gradients without labels.
+/// A folder or a batch that does not fit; labels of a head that the folder lacks; gradients without labels.
 pub fn forward(model: &Path, inputs: &Path, out: &Path, gradients: bool) -> Result<Vec<String>> {
-    let folder = ModelFolder::open(model)?;
-    let config = &folder.config;
-    let weights = fill(model, &folder)?;
+    let folder = ModelFolder::open_untied(model)?;
+    let config = folder.config.clone();
+    let config = &config;
+    let weights = fill(model, folder)?;
     let parameters = Parameters::new(&weights)?;
-    let network = PretrainingModel::new(config, &parameters.tensors())?;
+    let network = Network::new(config, &parameters.tensors())?;
 
     let read = candle_core::safetensors::load(inputs, &Device::Cpu).map_err(|error| Error::Unfit {
         path: inputs.to_owned(),
@@ -50,6 +55,18 @@ pub fn forward(model: &Path, inputs: &Path, out: &Path, gradients: bool) -> Resu
     let batch = Batch::padded(&padded, config)?;
     let targets = targets(&read, &padded)?;
     let [n_tokens, n_samples] = targets.counts();
+    for (labels, n, is_there, head) in [
+        ("masked_lm_labels", n_tokens, network.masked_token.is_some(), PREDICTIONS),
+        ("contrastive_labels", n_samples, network.contrastive.is_some(), RELATIONSHIP),
+    ] {
+        if n > 0 && !is_there {
+            return Err(Error::Input {
+                tensor: labels.to_owned(),
+                problem: format!("ask {head}, which {} does not have", model.display()),
+                hint: "leave them out, or name a model with this head".to_owned(),
+            });
+        }
+    }
     if gradients && n_tokens + n_samples == 0 {
         return Err(Error::Input {
             tensor: "masked_lm_labels".to_owned(),
@@ -59,23 +76,25 @@ pub fn forward(model: &Path, inputs: &Path, out: &Path, gradients: bool) -> Resu
         });
     }
 
-    let hidden_th = network.encoder().forward(&batch, Pass::Evaluation)?;
+    let hidden_th = network.encoder.forward(&batch, Pass::Evaluation)?;
+    let pooled_bh = network.encoder.pool(&hidden_th, &batch)?;
     let (b, h) = (batch.n_samples(), config.hidden_size);
     let mut outputs = BTreeMap::from([
         ("hidden".to_owned(), hidden_th.reshape((b, batch.n_rows() / b, h))?),
-        ("pooled".to_owned(), network.encoder().pool(&hidden_th, &batch)?),
+        ("pooled".to_owned(), pooled_bh.clone()),
     ]);
-    let losses = network.losses(&hidden_th, &batch, &targets)?;
     let mut total = Vec::new();
-    if n_tokens > 0 {
-        let mean = (losses.masked_token.sum / n_tokens as f64)?;
-        let logits = network.masked_token_logits(&hidden_th, &batch, &targets)?;
+    if let Some(head) = network.masked_token.filter(|_| n_tokens > 0) {
+        let (asked, labels) = labelled(&batch, &targets);
+        let asked_kh = rows(&hidden_th, &asked)?;
+        let mean = (head.loss(&asked_kh, &labels)?.sum / n_tokens as f64)?;
+        let logits = head.logits(&asked_kh)?;
         outputs.extend([("mlm_logits".to_owned(), logits), ("mlm_loss".to_owned(), mean.clone())]);
         total.push(mean);
     }
-    if n_samples > 0 {
-        let mean = (losses.contrastive.sum / n_samples as f64)?;
-        let logits = network.contrastive_logits(&hidden_th, &batch)?;
+    if let Some(head) = network.contrastive.filter(|_| n_samples > 0) {
+        let logits = head.forward(&pooled_bh)?;
+        let mean = (cross_entropy(&logits, &targets.contrastive_labels)?.sum / n_samples as f64)?;
         outputs.extend([
             ("contrastive_logits".to_owned(), logits),
             ("contrastive_loss".to_owned(), mean.clone()),
@@ -106,11 +125,49 @@ pub fn forward(model: &Path, inputs: &Path, out: &Path, gradients: bool) -> Resu
     Ok(names)
 }
 
-/// All tensors of the pre-training model and no other.
-fn fill(path: &Path, folder: &ModelFolder) -> Result<BTreeMap<String, Tensor>> {
-    let shapes = Shapes::of_pretraining(&folder.config);
+const PREDICTIONS: &str = "cls.predictions.";
+const RELATIONSHIP: &str = "cls.seq_relationship.";
+const DECODER: &str = "cls.predictions.decoder.weight";
+
+/// The encoder and what a folder has of both heads.
+struct Network {
+    encoder: Encoder,
+    masked_token: Option<MaskedTokenHead>,
+    contrastive: Option<Linear>,
+}
+
+impl Network {
+    fn new(config: &ModelConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Self> {
+        let has = |head: &str| tensors.keys().any(|name| name.starts_with(head));
+        let all = Tensors::new(tensors);
+        let encoder = Encoder::new(config, all)?;
+        let decoder_vh = tensors.get(DECODER).unwrap_or(encoder.word_embeddings());
+        let (h, classes) = (config.hidden_size, config.num_contrast_classes);
+        let masked_token =
+            has(PREDICTIONS).then(|| MaskedTokenHead::new(config, all, decoder_vh)).transpose()?;
+        let relationship = RELATIONSHIP.trim_end_matches('.');
+        let contrastive = has(RELATIONSHIP).then(|| all.linear(relationship, classes, h)).transpose()?;
+        Ok(Self { masked_token, contrastive, encoder })
+    }
+}
+
+/// All tensors of the encoder and of the heads that the folder has, and no other; a classifier is left out.
+fn fill(path: &Path, mut folder: ModelFolder) -> Result<BTreeMap<String, Tensor>> {
+    folder.tensors.retain(|name, _| !name.starts_with("classifier."));
+    let mut shapes = Shapes::of_encoder(&folder.config);
+    let has = |head: &str| folder.tensors.keys().any(|name| name.starts_with(head));
+    let is_asked = |name: &str| {
+        !name.starts_with("cls.")
+            || [PREDICTIONS, RELATIONSHIP].iter().any(|head| name.starts_with(head) && has(head))
+    };
+    for (name, shape) in Shapes::of_pretraining(&folder.config).iter().filter(|(name, _)| is_asked(name)) {
+        shapes.add(name.to_owned(), shape);
+    }
+    if folder.tensors.contains_key(DECODER) {
+        shapes.add(DECODER.to_owned(), &[folder.config.vocab_size, folder.config.hidden_size]);
+    }
     folder.require(path, &shapes)?;
-    Ok(folder.tensors.clone())
+    Ok(folder.tensors)
 }
 
 fn targets(read: &HashMap<String, Tensor>, padded: &PaddedBatch) -> Result<Targets> {

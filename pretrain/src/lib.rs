@@ -5,6 +5,7 @@
 //! end, without padding, and says which tokens were hidden and whether the three belong together.
 
 mod bench;
+mod convert;
 pub mod data;
 mod error;
 mod example;
@@ -16,6 +17,7 @@ mod presets;
 pub mod train;
 
 pub use bench::{Bench, Report};
+pub use convert::{Conversion, Converted, Filled, Told};
 pub use error::{Error, Result};
 pub use example::Example;
 pub use forward::forward;

@@ -1,6 +1,7 @@
 //! The `pretrain` command.
 
 mod arguments;
+mod converted;
 mod progress;
 
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use anyhow::Context;
 use arguments::{Arguments, Command};
 use clap::Parser;
 use pretrain::train::Run;
-use pretrain::{Bench, Error, Inspection, forward, inspect, preset_sizes};
+use pretrain::{Bench, Conversion, Error, Inspection, forward, inspect, preset_sizes};
 use pretrain_kernels::prepare_process;
 use progress::{Shown, shares};
 use serde_json::json;
@@ -75,6 +76,14 @@ fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
             };
             let interrupted = shown.signal().filter(|_| !outcome.is_done);
             Ok((text, interrupted.map_or(Exit::Done, Exit::Interrupted)))
+        }
+        Command::Convert { from, to, config, vocabulary, head, task, labels, region_geometry, output } => {
+            let region_geometry = region_geometry.map(Into::into);
+            let fresh = head;
+            let asked = Conversion { from, to, config, vocabulary, fresh, task, labels, region_geometry };
+            let done = asked.run()?;
+            let text = if output.json { serde_json::to_string(&done)? } else { converted::table(&done) };
+            Ok((text, Exit::Done))
         }
         Command::Inspect { path, output } => {
             let found = inspect(&path)?;

@@ -117,7 +117,7 @@ fn the_command_line_is_the_frozen_one() {
     is_frozen("finetune-tasks-help.txt", &help);
 
     let mut help = String::new();
-    for verb in ["run", "forward", "bench", "inspect"] {
+    for verb in ["run", "convert", "forward", "bench", "inspect"] {
         let mut command = Command::new(pretrain());
         help.push_str(&format!("---- {verb}\n{}", run(command.args([verb, "--help"])).1));
     }

@@ -4,6 +4,7 @@
 
 mod architecture; // rules of the house
 mod captions; // captioning and NoCaps: shards to captions to scores
+mod convert; // published weights to a model folder, and what is told of them
 mod corpora; // every kind of text through the whole engine
 mod doors; // the documented commands on real files
 mod kills; // kill -9 anywhere, run again, nothing lost or doubled

@@ -53,7 +53,9 @@ impl Description {
             path: folder.join(DESCRIPTION),
             field: "task".to_owned(),
             problem,
-            hint: format!("name a model that `finetune {name} train` wrote"),
+            hint: format!(
+                "name a model that `finetune {name} train` wrote, or that `pretrain convert --task {name}` did"
+            ),
         };
         let found = Self::find(folder)?.ok_or_else(|| unfit("is not there".to_owned()))?;
         if found.task != name {

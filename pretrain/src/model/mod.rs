@@ -29,6 +29,7 @@ mod pretraining;
 pub use batch::{Batch, PaddedBatch, Targets};
 pub use config::{ModelConfig, RegionGeometry};
 pub use encoder::Encoder;
+pub(crate) use encoder::rows;
 pub use folder::ModelFolder;
 pub use heads::{Linear, MaskedTokenHead};
 pub use incremental::{Incremental, Memory, NewTokens};
@@ -36,6 +37,7 @@ pub use operations::training_operations;
 pub use parameters::{Shapes, Tensors, initialise};
 pub use parts::Joined;
 pub use pass::Pass;
+pub(crate) use pretraining::labelled;
 pub use pretraining::{Losses, PretrainingModel};
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl PretrainingModel {
     /// # Errors
     /// Targets of another batch, labels beyond vocabulary or classes.
     pub fn losses(&self, hidden_th: &Tensor, batch: &Batch, targets: &Targets) -> Result<Losses> {
-        let (asked, labels) = asked(batch, targets);
+        let (asked, labels) = labelled(batch, targets);
         Ok(Losses {
             masked_token: self.masked_token.loss(&rows(hidden_th, &asked)?, &labels)?,
             contrastive: cross_entropy(
@@ -83,7 +83,7 @@ impl PretrainingModel {
         batch: &Batch,
         targets: &Targets,
     ) -> Result<Tensor> {
-        self.masked_token.logits(&rows(hidden_th, &asked(batch, targets).0)?)
+        self.masked_token.logits(&rows(hidden_th, &labelled(batch, targets).0)?)
     }
 
     /// # Shapes
@@ -105,7 +105,7 @@ impl PretrainingModel {
 }
 
 /// Packed rows of the labelled tokens, and their labels.
-fn asked(batch: &Batch, targets: &Targets) -> (Vec<u32>, Vec<i64>) {
-    let labelled = batch.token_rows.iter().zip(&targets.token_labels).filter(|(_, label)| **label != -1);
-    labelled.map(|(row, label)| (*row, *label)).unzip()
+pub(crate) fn labelled(batch: &Batch, targets: &Targets) -> (Vec<u32>, Vec<i64>) {
+    let rows = batch.token_rows.iter().zip(&targets.token_labels).filter(|(_, label)| **label != -1);
+    rows.map(|(row, label)| (*row, *label)).unzip()
 }

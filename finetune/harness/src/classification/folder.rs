@@ -9,14 +9,24 @@ use pretrain::model::ModelConfig;
 use serde_json::json;
 
 use super::head::Head;
-use crate::Result;
 use crate::folder::{Description, read};
+use crate::{Error, Result};
 
 const LABELS: &str = "labels.json";
 
 /// The labels of a folder, by number.
 pub(super) fn labels(folder: &Path) -> Result<Vec<String>> {
-    read(&folder.join(LABELS))
+    let path = folder.join(LABELS);
+    if !path.is_file() {
+        return Err(Error::Unfit {
+            path,
+            field: "labels".to_owned(),
+            problem: "are not there, so that nobody knows what the classifier answers".to_owned(),
+            hint: "convert the published model with its list of answers: pretrain convert --labels FILE"
+                .to_owned(),
+        });
+    }
+    read(&path)
 }
 
 /// Writes all of a model folder.
