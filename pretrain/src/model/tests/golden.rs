@@ -198,9 +198,9 @@ fn what_does_not_fit_is_named() {
             &(|m: &mut ModelFolder| drop(m.tensors.remove("bert.pooler.dense.bias")))
                 as &dyn Fn(&mut ModelFolder),
         ),
-        ("classifier.weight belongs to another model", &|m| {
+        ("bert.extra.weight belongs to another model", &|m| {
             let weight = m.tensors["bert.pooler.dense.weight"].clone();
-            m.tensors.insert("classifier.weight".into(), weight);
+            m.tensors.insert("bert.extra.weight".into(), weight);
         }),
         ("cls.seq_relationship.bias is [2], not [3]", &|m| m.config.num_contrast_classes = 3),
         ("bert.LayerNorm is missing, use_img_layernorm is true", &|m| {
