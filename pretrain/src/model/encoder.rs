@@ -203,7 +203,7 @@ impl Layer {
         let dropout = drop(Place::AttentionOutput(self.number), self.hidden_rate);
         let norm = &self.attention_norm;
         let x_th =
-            residual_layer_norm(&y_th, &x_th, dropout.as_ref(), &norm.weight_h, &norm.bias_h, norm.eps)?;
+            residual_layer_norm(&y_th, x_th, dropout.as_ref(), &norm.weight_h, &norm.bias_h, norm.eps)?;
 
         let inner_ti = linear_gelu(&x_th, &self.intermediate.w_oi, &self.intermediate.bias_o)?;
         let y_th = self.output.forward(&inner_ti)?;
