@@ -50,8 +50,8 @@ const SCORES: [(&str, &str, &str, &[&str], f64); 7] = [
 /// Tasks that a few minutes are always enough for; questions and pairs need more pictures.
 const MUST_LEARN: [&str; 4] = ["text-retrieval", "image-retrieval", "captioning", "nocaps"];
 
-/// Builds the shards of all tasks, fine-tunes, scores, and prints the table.
-pub(super) fn tasks(start: &Start<'_>) -> Result<()> {
+/// Builds the shards of all tasks but the training captions.
+pub(super) fn build(start: &Start<'_>) -> Result<()> {
     let shards: Vec<&str> = TRAININGS
         .iter()
         .flat_map(|training| [training.1, training.2])
@@ -68,6 +68,11 @@ pub(super) fn tasks(start: &Start<'_>) -> Result<()> {
         println!("   pipeline {}", typed(&build));
         start.json(&mut pipeline_command(&build))?;
     }
+    Ok(())
+}
+
+/// Fine-tunes, scores, and prints the table.
+pub(super) fn learn(start: &Start<'_>) -> Result<()> {
     for (task, train, held_out, settings) in TRAININGS {
         let (config, out) =
             (format!("finetune/configs/{task}-small.toml"), start.path(&format!("{task}-run")));
@@ -82,18 +87,20 @@ pub(super) fn tasks(start: &Start<'_>) -> Result<()> {
         println!("   the best after {} updates: {}", outcome["best"]["step"], outcome["best"]["score"]);
     }
     let without = start.without_looking()?;
-    println!("\n   {:<16} {:>22} {:>12} {:>8}   of what", "", "most frequent answer", "words alone", "ours");
-    let mut behind = Vec::new();
+    let (mut lines, mut behind) = (Vec::new(), Vec::new());
     for (task, model, data, figure, times) in SCORES {
         let found = start.json(&mut start.eval(task, model, data))?;
         let found = figure.iter().fold(&found, |value, key| &value[*key]);
         let ours = times * found.as_f64().with_context(|| format!("{task} printed no {figure:?}"))?;
         let [majority, words] = without[task];
-        println!("   {task:<16} {majority:>22.1} {words:>12.1} {ours:>8.1}   {}", figure[figure.len() - 1]);
+        let what = figure[figure.len() - 1];
+        lines.push(format!("   {task:<16} {majority:>22.1} {words:>12.1} {ours:>8.1}   {what}"));
         if ours <= majority.max(words) {
             behind.push(task);
         }
     }
+    println!("\n   {:<16} {:>22} {:>12} {:>8}   of what", "", "most frequent answer", "words alone", "ours");
+    println!("{}", lines.join("\n"));
     if !behind.is_empty() {
         println!("   From so few pictures, {} got no further than without looking.", behind.join(", "));
     }
