@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pretrain::model::RegionGeometry;
+use pretrain_kernels::Precision;
 
 /// Pre-training of Oscar: words, tags and regions with masked-token and contrastive loss.
 #[derive(Debug, Parser)]
@@ -122,6 +123,16 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Number {
     F32,
+    Bf16,
+}
+
+impl From<Number> for Precision {
+    fn from(number: Number) -> Self {
+        match number {
+            Number::F32 => Self::F32,
+            Number::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

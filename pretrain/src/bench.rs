@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use pretrain_kernels::Precision;
 use pretrain_training::optimiser::{OscarAdamW, Rule};
 use pretrain_training::{Generator, Gradients, Optimiser, Parameters, Stream};
 use serde::Serialize;
@@ -25,6 +26,8 @@ pub struct Bench {
     pub regions: usize,
     /// Steps, after one that is not counted.
     pub steps: usize,
+    /// What products are computed in.
+    pub precision: Precision,
     /// Whether activations are computed again.
     pub recompute: bool,
 }
@@ -44,7 +47,7 @@ pub struct Report {
     pub optimiser_s: f64,
     /// The process's largest resident memory.
     pub peak_rss_bytes: u64,
-    /// Share of this machine's f32 instruction peak that the products of a step make.
+    /// Share of this machine's instruction peak in that precision that the products of a step make.
     pub limit_share: f64,
     /// Masked-token plus contrastive loss of each step.
     pub losses: Vec<f64>,
@@ -78,7 +81,7 @@ impl Bench {
         }
         let config = self.sizes.config(DATA, RegionGeometry::Wh)?;
         let parameters = Parameters::new(&initialise(&Shapes::of_pretraining(&config), &config, SEED)?)?;
-        let learner = Learner::new(&config, &parameters, self.recompute)?;
+        let learner = Learner::new(&config, &parameters, self.precision, self.recompute)?;
         let mut optimiser =
             Optimiser::new(PUBLISHED.rule, &parameters, |parameter| PUBLISHED.group(parameter));
         let mut gradients = Gradients::zeros(&parameters);
@@ -107,7 +110,7 @@ impl Bench {
             }
         }
         let [median_step_s, forward_s, backward_s, optimiser_s] = seconds.map(median);
-        let peak = pretrain_kernels::measured_peak();
+        let peak = pretrain_kernels::measured_peak(self.precision);
         Ok(Report {
             median_step_s,
             samples_per_s: self.batch as f64 / median_step_s,

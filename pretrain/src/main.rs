@@ -11,7 +11,7 @@ use arguments::{Arguments, Command};
 use clap::Parser;
 use pretrain::train::Run;
 use pretrain::{Bench, Conversion, Error, Inspection, forward, inspect, preset_sizes};
-use pretrain_kernels::prepare_process;
+use pretrain_kernels::{Precision, prepare_process};
 use progress::{Shown, shares};
 use serde_json::json;
 
@@ -99,22 +99,23 @@ fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
             };
             Ok((text, Exit::Done))
         }
-        Command::Bench { preset, batch, text, regions, dtype: _, threads, steps, recompute, output } => {
+        Command::Bench { preset, batch, text, regions, dtype, threads, steps, recompute, output } => {
             let sizes = preset_sizes(&preset)?;
-            let bench = Bench { sizes, batch, text, regions, steps, recompute };
+            let bench = Bench { sizes, batch, text, regions, steps, precision: dtype.into(), recompute };
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
             let report = pool.context("cannot start threads")?.install(|| bench.run())?;
             let text = if output.json {
                 serde_json::to_string(&report)?
             } else {
                 format!(
-                    "{:.3} s a step ({:.1} samples/s): forward {:.3}, backward {:.3}, optimiser {:.3}; {:.0} % of the f32 peak; {:.2} GiB",
+                    "{:.3} s a step ({:.1} samples/s): forward {:.3}, backward {:.3}, optimiser {:.3}; {:.0} % of the {} peak; {:.2} GiB",
                     report.median_step_s,
                     report.samples_per_s,
                     report.forward_s,
                     report.backward_s,
                     report.optimiser_s,
                     100.0 * report.limit_share,
+                    if bench.precision.here() == Precision::Bf16 { "bf16" } else { "f32" },
                     report.peak_rss_bytes as f64 / f64::from(1 << 30)
                 )
             };

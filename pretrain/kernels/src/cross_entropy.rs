@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::collected::collect;
 use crate::element::{Element, by_dtype, check, check_vector, dims, elements, slice};
+use crate::precision::Precision;
 use crate::product::Matrix;
 use crate::softmax::{max_and_sum, softmax_row};
 use crate::tiles::{column_sums, tiled_product};
@@ -61,6 +62,20 @@ pub fn vocabulary_cross_entropy(
     bias_v: &Tensor,
     labels: &[i64],
 ) -> Result<CrossEntropy> {
+    vocabulary_cross_entropy_in(Precision::F32, x_th, w_vh, bias_v, labels)
+}
+
+/// As [`vocabulary_cross_entropy`], its products and those of the gradients in a precision of choice.
+///
+/// # Errors
+/// The same.
+pub fn vocabulary_cross_entropy_in(
+    precision: Precision,
+    x_th: &Tensor,
+    w_vh: &Tensor,
+    bias_v: &Tensor,
+    labels: &[i64],
+) -> Result<CrossEntropy> {
     const OP: &str = "vocabulary_cross_entropy";
     check(OP, &[("x", x_th), ("w", w_vh), ("bias", bias_v)])?;
     let [rows, inputs] = dims(OP, "x", "[t, h]", x_th)?;
@@ -73,7 +88,7 @@ pub fn vocabulary_cross_entropy(
     let labelled = labelled(OP, labels, rows, words)?;
     let count = labelled.len();
     let tracked = x_th.track_op() || w_vh.track_op() || bias_v.track_op();
-    let op = OfVocabulary { inputs, words, labelled, keep: tracked, kept: Mutex::new(None) };
+    let op = OfVocabulary { precision, inputs, words, labelled, keep: tracked, kept: Mutex::new(None) };
     let sum = x_th.contiguous()?.apply_op3(&w_vh.contiguous()?, &bias_v.contiguous()?, op)?;
     Ok(CrossEntropy { sum, count })
 }
@@ -151,6 +166,7 @@ impl CustomOp1 for OfLogits {
 }
 
 struct OfVocabulary {
+    precision: Precision,
     inputs: usize,
     words: usize,
     labelled: Vec<(usize, usize)>,
@@ -180,11 +196,18 @@ impl OfVocabulary {
         let rows = gathered.len() / self.inputs;
         let mut logits = vec![T::ZERO; rows * self.words];
         let gathered = Matrix::new(gathered, [rows, self.inputs], [self.inputs, 1]);
-        tiled_product(&mut logits, false, gathered, self.weight(w).transposed(), |tile, _, column| {
-            for row in 0..tile.row_count() {
-                tile.row(row).iter_mut().zip(&bias[column..]).for_each(|(logit, bias)| *logit += *bias);
-            }
-        });
+        tiled_product(
+            self.precision,
+            &mut logits,
+            false,
+            gathered,
+            self.weight(w).transposed(),
+            |tile, _, column| {
+                for row in 0..tile.row_count() {
+                    tile.row(row).iter_mut().zip(&bias[column..]).for_each(|(logit, bias)| *logit += *bias);
+                }
+            },
+        );
         logits
     }
 
@@ -223,17 +246,17 @@ impl OfVocabulary {
             });
             let d_logits = Matrix::new(&logits, [block.len(), self.words], [self.words, 1]);
             let mut d_rows = vec![T::ZERO; gathered.len()];
-            tiled_product(&mut d_rows, false, d_logits, self.weight(w), |_, _, _| {});
+            tiled_product(self.precision, &mut d_rows, false, d_logits, self.weight(w), |_, _, _| {});
             for (d_row, (row, _)) in d_rows.chunks_exact(self.inputs).zip(block) {
                 d_x[row * self.inputs..][..self.inputs].copy_from_slice(d_row);
             }
             let gathered = Matrix::new(&gathered, [block.len(), self.inputs], [self.inputs, 1]);
             let add = |sums: &mut [T]| {
-                tiled_product(sums, true, d_logits.transposed(), gathered, |_, _, _| {});
+                tiled_product(self.precision, sums, true, d_logits.transposed(), gathered, |_, _, _| {});
             };
             if collect(collected, add).is_none() {
                 let d_w = d_w.get_or_insert_with(|| vec![T::ZERO; w.len()]);
-                tiled_product(d_w, index > 0, d_logits.transposed(), gathered, |_, _, _| {});
+                tiled_product(self.precision, d_w, index > 0, d_logits.transposed(), gathered, |_, _, _| {});
             }
             let sums = column_sums(&logits, self.words);
             d_bias.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);

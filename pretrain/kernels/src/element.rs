@@ -4,6 +4,7 @@ use std::ops::{Deref, Neg};
 
 use candle_core::{CpuStorage, DType, Layout, Storage, Tensor, WithDType};
 
+use crate::product::{Matrix, MatrixMut};
 use crate::{Error, Result};
 
 /// f32 or f64.
@@ -18,6 +19,12 @@ pub(crate) trait Element: WithDType + std::fmt::Debug + Neg<Output = Self> {
     fn is_nan(self) -> bool;
     /// The same numbers, where the type is f32.
     fn of_f32(values: &mut [f32]) -> Option<&mut [Self]>;
+    /// As [`of_f32`](Self::of_f32), the other way.
+    fn as_f32(values: &mut [Self]) -> Option<&mut [f32]>;
+    /// As [`as_f32`](Self::as_f32), of a matrix.
+    fn matrix_as_f32(matrix: Matrix<'_, Self>) -> Option<Matrix<'_, f32>>;
+    /// As [`of_f32`](Self::of_f32), of a part of an output.
+    fn tile_of_f32<'a, 'b>(tile: &'a mut MatrixMut<'b, f32>) -> Option<&'a mut MatrixMut<'b, Self>>;
 }
 
 impl Element for f32 {
@@ -71,6 +78,18 @@ impl Element for f32 {
     fn of_f32(values: &mut [f32]) -> Option<&mut [Self]> {
         Some(values)
     }
+
+    fn as_f32(values: &mut [Self]) -> Option<&mut [f32]> {
+        Some(values)
+    }
+
+    fn matrix_as_f32(matrix: Matrix<'_, Self>) -> Option<Matrix<'_, f32>> {
+        Some(matrix)
+    }
+
+    fn tile_of_f32<'a, 'b>(tile: &'a mut MatrixMut<'b, f32>) -> Option<&'a mut MatrixMut<'b, Self>> {
+        Some(tile)
+    }
 }
 
 impl Element for f64 {
@@ -93,6 +112,18 @@ impl Element for f64 {
     }
 
     fn of_f32(_: &mut [f32]) -> Option<&mut [Self]> {
+        None
+    }
+
+    fn as_f32(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
+
+    fn matrix_as_f32(_: Matrix<'_, Self>) -> Option<Matrix<'_, f32>> {
+        None
+    }
+
+    fn tile_of_f32<'a, 'b>(_: &'a mut MatrixMut<'b, f32>) -> Option<&'a mut MatrixMut<'b, Self>> {
         None
     }
 }

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::collected::collect;
 use crate::element::{Element, by_dtype, check, check_vector, dims, elements, slice};
+use crate::precision::Precision;
 use crate::product::{Matrix, MatrixMut, Shared};
 use crate::simd::{Kernel, widest};
 use crate::tiles::{NARROW, column_sums, tiled_product};
@@ -22,7 +23,19 @@ use crate::{Error, Result};
 /// - `x_bi`: \[b, i\]; `w_oi`: \[o, i\]; `bias_o`: \[o\]
 /// - result: \[b, o\]
 pub fn linear(x_bi: &Tensor, w_oi: &Tensor, bias_o: Option<&Tensor>) -> Result<Tensor> {
-    let product = Linear::new(OP, x_bi, w_oi)?;
+    linear_in(Precision::F32, x_bi, w_oi, bias_o)
+}
+
+/// As [`linear`], its products and those of the gradients in a precision of choice.
+///
+/// Sums of up to 64 outputs, such as a classifier's, stay f32 forward.
+pub fn linear_in(
+    precision: Precision,
+    x_bi: &Tensor,
+    w_oi: &Tensor,
+    bias_o: Option<&Tensor>,
+) -> Result<Tensor> {
+    let product = Linear::new(OP, precision, x_bi, w_oi)?;
     let (x_bi, w_oi) = (x_bi.contiguous()?, w_oi.contiguous()?);
     let Some(bias_o) = bias_o else {
         return Ok(x_bi.apply_op2(&w_oi, product)?);
@@ -40,13 +53,14 @@ const OUTPUTS: usize = 32;
 const FEW: usize = 4;
 
 pub(crate) struct Linear {
+    precision: Precision,
     rows: usize,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
 }
 
 impl Linear {
-    pub(crate) fn new(op: &'static str, x_bi: &Tensor, w_oi: &Tensor) -> Result<Self> {
+    pub(crate) fn new(op: &'static str, precision: Precision, x_bi: &Tensor, w_oi: &Tensor) -> Result<Self> {
         let [rows, inputs] = dims(op, "x", "[b, i]", x_bi)?;
         let [outputs, w_inputs] = dims(op, "w", "[o, i]", w_oi)?;
         if inputs != w_inputs || inputs == 0 || outputs == 0 {
@@ -54,7 +68,7 @@ impl Linear {
             return Err(Error::Shape { op, tensor: "w", expected, got: w_oi.dims().to_vec() });
         }
         check(op, &[("x", x_bi), ("w", w_oi)])?;
-        Ok(Self { rows, inputs, outputs })
+        Ok(Self { precision, rows, inputs, outputs })
     }
 
     /// y, and `finish(tile, first row, first column)` on every tile of it, behind the bias.
@@ -80,14 +94,14 @@ impl Linear {
         if self.rows == 0 || self.rows >= FEW {
             let mut y = vec![T::ZERO; self.rows * self.outputs];
             let x = Matrix::new(x, [self.rows, self.inputs], [self.inputs, 1]);
-            tiled_product(&mut y, false, x, weight, finish);
+            tiled_product(self.precision, &mut y, false, x, weight, finish);
             return y;
         }
         let mut filled = vec![T::ZERO; FEW * self.inputs];
         filled[..x.len()].copy_from_slice(x);
         let mut y = vec![T::ZERO; FEW * self.outputs];
         let x = Matrix::new(&filled, [FEW, self.inputs], [self.inputs, 1]);
-        tiled_product(&mut y, false, x, weight, |_, _, _| {});
+        tiled_product(self.precision, &mut y, false, x, weight, |_, _, _| {});
         y.truncate(self.rows * self.outputs);
         finish(&mut MatrixMut::new(&mut y, [self.rows, self.outputs], self.outputs), 0, 0);
         y
@@ -126,7 +140,7 @@ impl Linear {
     ) -> candle_core::Result<[Option<Tensor>; 3]> {
         let product = |like: &Tensor, lhs: Matrix<'_, T>, rhs: Matrix<'_, T>| {
             let mut out = vec![T::ZERO; like.elem_count()];
-            tiled_product(&mut out, false, lhs, rhs, |_, _, _| {});
+            tiled_product(self.precision, &mut out, false, lhs, rhs, |_, _, _| {});
             Tensor::from_vec(out, like.shape(), like.device())
         };
         let (x_guard, w_guard) = (x.storage_and_layout(), w.storage_and_layout());
@@ -137,7 +151,9 @@ impl Linear {
         };
         let d_w = || {
             let x = Matrix::new(elements::<T>(&x_guard)?, [self.rows, self.inputs], [self.inputs, 1]);
-            let add = |sums: &mut [T]| tiled_product(sums, true, d_y_matrix.transposed(), x, |_, _, _| {});
+            let add = |sums: &mut [T]| {
+                tiled_product(self.precision, sums, true, d_y_matrix.transposed(), x, |_, _, _| {})
+            };
             match collect(w, add) {
                 Some(()) => Ok(None),
                 None => product(w, d_y_matrix.transposed(), x).map(Some),

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::element::{Element, by_dtype, check, check_vector, elements, slice};
 use crate::linear::Linear;
+use crate::precision::Precision;
 use crate::product::Shared;
 use crate::simd::{Kernel, widest};
 
@@ -27,7 +28,12 @@ use crate::simd::{Kernel, widest};
 /// - `x_bi`: \[b, i\]; `w_oi`: \[o, i\]; `bias_o`: \[o\]
 /// - result: \[b, o\]
 pub fn linear_gelu(x_bi: &Tensor, w_oi: &Tensor, bias_o: &Tensor) -> Result<Tensor> {
-    let linear = Linear::new(OP, x_bi, w_oi)?;
+    linear_gelu_in(Precision::F32, x_bi, w_oi, bias_o)
+}
+
+/// As [`linear_gelu`], its products and those of the gradients in a precision of choice.
+pub fn linear_gelu_in(precision: Precision, x_bi: &Tensor, w_oi: &Tensor, bias_o: &Tensor) -> Result<Tensor> {
+    let linear = Linear::new(OP, precision, x_bi, w_oi)?;
     check(OP, &[("x", x_bi), ("bias", bias_o)])?;
     check_vector(OP, "bias", bias_o, linear.outputs)?;
     let tracked = x_bi.track_op() || w_oi.track_op() || bias_o.track_op();

@@ -5,16 +5,22 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-/// Operations a second (a multiply-add is two) of f32 with the widest vectors on all threads of the current pool: the best
-/// of several short runs in registers.
-pub fn measured_peak() -> f64 {
+use crate::precision::Precision;
+
+/// Operations a second (a multiply-add is two) with the widest vectors on all threads of the current pool: the best of
+/// several short runs in registers. Where there are no instructions for bf16, those of f32 are measured.
+pub fn measured_peak(precision: Precision) -> f64 {
     let threads = rayon::current_num_threads();
+    let (run, lanes): (fn(), _) = match precision.here() {
+        Precision::F32 => (multiply_add, LANES),
+        Precision::Bf16 => (multiply_add_pairs, 2 * LANES),
+    };
     let best = (0..RUNS).map(|_| {
         let started = Instant::now();
-        (0..threads).into_par_iter().with_max_len(1).for_each(|_| multiply_add());
+        (0..threads).into_par_iter().with_max_len(1).for_each(|_| run());
         started.elapsed().as_secs_f64()
     });
-    (threads * ROUNDS * CHAINS * LANES * 2) as f64 / best.fold(f64::INFINITY, f64::min)
+    (threads * ROUNDS * CHAINS * lanes * 2) as f64 / best.fold(f64::INFINITY, f64::min)
 }
 
 const RUNS: usize = 5;
@@ -49,6 +55,28 @@ fn wide() {
     let mut sums = [_mm512_set1_ps(black_box(1.0)); CHAINS];
     for _ in 0..ROUNDS {
         sums.iter_mut().for_each(|sum| *sum = _mm512_fmadd_ps(*sum, factor, factor));
+    }
+    black_box(sums);
+}
+
+fn multiply_add_pairs() {
+    #[cfg(target_arch = "x86_64")]
+    if crate::bf16::is_available() {
+        // SAFETY: the processor has the instructions, as was just asked.
+        unsafe { pairs() }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn pairs() {
+    use std::arch::x86_64::{_mm512_dpbf16_ps, _mm512_set1_ps};
+    let factor = _mm512_set1_ps(black_box(0.5));
+    // SAFETY: both are 64 bytes of any value: 32 times 0.5 and 0.
+    let factor = unsafe { std::mem::transmute::<_, std::arch::x86_64::__m512bh>(factor) };
+    let mut sums = [_mm512_set1_ps(black_box(1.0)); CHAINS];
+    for _ in 0..ROUNDS {
+        sums.iter_mut().for_each(|sum| *sum = _mm512_dpbf16_ps(*sum, factor, factor));
     }
     black_box(sums);
 }

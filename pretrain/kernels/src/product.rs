@@ -39,6 +39,16 @@ impl<'a, T> Matrix<'a, T> {
         self.columns
     }
 
+    /// From the first element on.
+    pub(crate) fn data(&self) -> &'a [T] {
+        self.data
+    }
+
+    /// Between rows, and between columns.
+    pub(crate) fn strides(&self) -> [usize; 2] {
+        [self.row_stride, self.column_stride]
+    }
+
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -68,6 +78,10 @@ impl<'a, T> MatrixMut<'a, T> {
 
     pub(crate) fn row_count(&self) -> usize {
         self.rows
+    }
+
+    pub(crate) fn row_stride(&self) -> usize {
+        self.row_stride
     }
 
     /// One row.

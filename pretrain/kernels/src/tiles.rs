@@ -7,7 +7,9 @@
 
 use rayon::prelude::*;
 
+use crate::bf16::Bf16Product;
 use crate::element::Element;
+use crate::precision::Precision;
 use crate::product::{Matrix, MatrixMut, Shared, multiply};
 
 /// Outputs of so few columns are not this file's: the product treats small tiles in a way of their own.
@@ -17,6 +19,7 @@ const TILE: usize = 384;
 
 /// `out = lhs · rhs`, or `out += lhs · rhs`, then `finish(tile, first row, first column)` while the tile is in cache.
 pub(crate) fn tiled_product<T: Element>(
+    precision: Precision,
     out: &mut [T],
     accumulate: bool,
     lhs: Matrix<'_, T>,
@@ -27,6 +30,15 @@ pub(crate) fn tiled_product<T: Element>(
     assert!(out.len() == rows * columns);
     if out.is_empty() {
         return;
+    }
+    if precision == Precision::Bf16
+        && let (Some(lhs), Some(rhs)) = (T::matrix_as_f32(lhs), T::matrix_as_f32(rhs))
+        && let Some(product) = Bf16Product::new(lhs, rhs)
+        && let Some(out) = T::as_f32(out)
+    {
+        return product.write(out, accumulate, |tile, row, column| {
+            finish(T::tile_of_f32(tile).expect("the factors were f32"), row, column);
+        });
     }
     let (tiles_r, tiles_c) = (rows.div_ceil(TILE), columns.div_ceil(TILE));
     let shared = Shared::new(out);

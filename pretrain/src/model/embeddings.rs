@@ -1,7 +1,7 @@
 //! Words, tags and regions as vectors.
 
 use candle_core::Tensor;
-use pretrain_kernels::{dropout, embedding_sum, linear};
+use pretrain_kernels::{dropout, embedding_sum};
 
 use super::batch::Batch;
 use super::config::ModelConfig;
@@ -67,7 +67,7 @@ impl Embeddings {
 
     /// Regions before dropout. \[r, d\] to \[r, h\]
     pub(crate) fn regions(&self, regions_rd: &Tensor) -> Result<Tensor> {
-        let x_rh = linear(regions_rd, &self.region.w_oi, Some(&self.region.bias_o))?;
+        let x_rh = self.region.forward(regions_rd)?;
         match &self.region_norm {
             Some(norm) => norm.forward(&x_rh),
             None => Ok(x_rh),

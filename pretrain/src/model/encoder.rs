@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use pretrain_kernels::{
-    Attention, AttentionMask, Dropout, Sequences, attention, concatenate, layer_norm, linear_gelu,
-    residual_layer_norm, tanh,
+    Attention, AttentionMask, Dropout, Sequences, attention, concatenate, layer_norm, residual_layer_norm,
+    tanh,
 };
 
 use super::batch::Batch;
@@ -189,6 +189,7 @@ impl Layer {
         Ok(Linear {
             w_oi: concatenate(parts.map(|part| &part.w_oi))?,
             bias_o: concatenate(parts.map(|part| &part.bias_o))?,
+            precision: self.query.precision,
         })
     }
 
@@ -205,7 +206,7 @@ impl Layer {
         let x_th =
             residual_layer_norm(&y_th, x_th, dropout.as_ref(), &norm.weight_h, &norm.bias_h, norm.eps)?;
 
-        let inner_ti = linear_gelu(&x_th, &self.intermediate.w_oi, &self.intermediate.bias_o)?;
+        let inner_ti = self.intermediate.forward_gelu(&x_th)?;
         let y_th = self.output.forward(&inner_ti)?;
         let dropout = drop(Place::Output(self.number), self.hidden_rate);
         let norm = &self.output_norm;

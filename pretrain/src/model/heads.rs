@@ -1,7 +1,7 @@
 //! Heads: what is asked of the encoder's output.
 
 use candle_core::Tensor;
-use pretrain_kernels::{CrossEntropy, linear, linear_gelu, vocabulary_cross_entropy};
+use pretrain_kernels::{CrossEntropy, Precision, linear_gelu_in, linear_in, vocabulary_cross_entropy_in};
 
 use super::config::ModelConfig;
 use super::encoder::Norm;
@@ -15,6 +15,8 @@ pub struct Linear {
     pub w_oi: Tensor,
     /// Bias.
     pub bias_o: Tensor,
+    /// What its products are computed in.
+    pub precision: Precision,
 }
 
 /// `x = LN(gelu(W h + b))`, then logits `x Eᵀ + bias` with the word embeddings E.
@@ -33,7 +35,12 @@ impl Linear {
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, x_bi: &Tensor) -> Result<Tensor> {
-        Ok(linear(x_bi, &self.w_oi, Some(&self.bias_o))?)
+        Ok(linear_in(self.precision, x_bi, &self.w_oi, Some(&self.bias_o))?)
+    }
+
+    /// `gelu(x Wᵀ + b)`
+    pub(crate) fn forward_gelu(&self, x_bi: &Tensor) -> Result<Tensor> {
+        Ok(linear_gelu_in(self.precision, x_bi, &self.w_oi, &self.bias_o)?)
     }
 }
 
@@ -58,7 +65,8 @@ impl MaskedTokenHead {
     /// # Errors
     /// Those of the operations.
     pub fn logits(&self, x_kh: &Tensor) -> Result<Tensor> {
-        Ok(linear(&self.transform(x_kh)?, &self.decoder_vh, Some(&self.bias_v))?)
+        let precision = self.transform.precision;
+        Ok(linear_in(precision, &self.transform(x_kh)?, &self.decoder_vh, Some(&self.bias_v))?)
     }
 
     /// The sum of `-log p(label)` over the rows, without keeping their logits.
@@ -69,10 +77,12 @@ impl MaskedTokenHead {
     /// # Errors
     /// Those of the operations.
     pub fn loss(&self, x_kh: &Tensor, labels: &[i64]) -> Result<CrossEntropy> {
-        Ok(vocabulary_cross_entropy(&self.transform(x_kh)?, &self.decoder_vh, &self.bias_v, labels)?)
+        let precision = self.transform.precision;
+        let x_kh = self.transform(x_kh)?;
+        Ok(vocabulary_cross_entropy_in(precision, &x_kh, &self.decoder_vh, &self.bias_v, labels)?)
     }
 
     fn transform(&self, x_kh: &Tensor) -> Result<Tensor> {
-        self.norm.forward(&linear_gelu(x_kh, &self.transform.w_oi, &self.transform.bias_o)?)
+        self.norm.forward(&self.transform.forward_gelu(x_kh)?)
     }
 }

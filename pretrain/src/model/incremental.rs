@@ -106,7 +106,7 @@ impl Incremental {
 }
 
 fn detached(layer: Linear) -> Linear {
-    Linear { w_oi: layer.w_oi.detach(), bias_o: layer.bias_o.detach() }
+    Linear { w_oi: layer.w_oi.detach(), bias_o: layer.bias_o.detach(), ..layer }
 }
 
 /// Of the first rows; a copy, so that queries and other rows do not stay in memory.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
+use pretrain_kernels::Precision;
 use pretrain_training::{Generator, Stream};
 use rayon::prelude::*;
 
@@ -17,6 +18,7 @@ pub struct Shapes(BTreeMap<String, Vec<usize>>);
 #[derive(Debug, Clone, Copy)]
 pub struct Tensors<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
+    precision: Precision,
 }
 
 impl Shapes {
@@ -119,7 +121,17 @@ pub fn initialise(shapes: &Shapes, config: &ModelConfig, seed: u64) -> Result<BT
 impl<'a> Tensors<'a> {
     /// Of a map that whoever owns it has checked, or not: [`get`](Self::get) checks.
     pub fn new(tensors: &'a BTreeMap<String, Tensor>) -> Self {
-        Self { tensors }
+        Self { tensors, precision: Precision::F32 }
+    }
+
+    /// The same, whose linear layers compute in `precision`.
+    pub fn computing_in(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// What linear layers compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The tensor of that name.
@@ -146,6 +158,7 @@ impl<'a> Tensors<'a> {
         Ok(super::heads::Linear {
             w_oi: self.get(&format!("{name}.weight"), &[outputs, inputs])?,
             bias_o: self.get(&format!("{name}.bias"), &[outputs])?,
+            precision: self.precision,
         })
     }
 

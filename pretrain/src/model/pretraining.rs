@@ -1,7 +1,5 @@
 //! The model that is pre-trained (Paper: 2004.06165, eq. 2 to 4).
 
-use std::collections::BTreeMap;
-
 use candle_core::Tensor;
 use pretrain_kernels::{CrossEntropy, cross_entropy};
 
@@ -35,8 +33,7 @@ impl PretrainingModel {
     ///
     /// # Errors
     /// A config that cannot be; a tensor that is missing or of another shape.
-    pub fn new(config: &ModelConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Self> {
-        let tensors = Tensors::new(tensors);
+    pub fn new(config: &ModelConfig, tensors: Tensors<'_>) -> Result<Self> {
         let encoder = Encoder::new(config, tensors)?;
         Ok(Self {
             masked_token: MaskedTokenHead::new(config, tensors, encoder.word_embeddings())?,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use pretrain_comm::Collective;
-use pretrain_kernels::measured_peak;
+use pretrain_kernels::{Precision, measured_peak};
 use pretrain_training::{Checkpoints, Gradients, Metrics, Optimiser, Parameters, State, require_finite};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use super::start::Start;
 use super::step::Learner;
 use crate::Result;
 use crate::data::{Share, Standing};
-use crate::model::{Batch, ModelFolder, Pass, PretrainingModel, Targets, training_operations};
+use crate::model::{Batch, ModelFolder, Pass, PretrainingModel, Targets, Tensors, training_operations};
 
 /// Whoever watches a training, from outside.
 pub trait Watch: Sync {
@@ -56,7 +56,8 @@ pub struct Progress {
     pub seconds: f64,
     /// Of these, this rank's wait for data.
     pub waited: f64,
-    /// Share of the machine's f32 instruction peak that the products make; all ranks together where they share it.
+    /// Share of the machine's instruction peak in `model.precision` that the products make; all ranks together where they
+    /// share it.
     pub limit_share: f64,
 }
 
@@ -98,8 +99,9 @@ pub fn pretrain(
 ) -> Result<Outcome> {
     // ---- what is trained
     let (seed, config) = (settings.seed, &start.config);
+    let precision = settings.model.precision;
     let parameters = Parameters::new(&start.tensors)?;
-    let learner = Learner::new(config, &parameters, settings.model.recompute)?;
+    let learner = Learner::new(config, &parameters, precision, settings.model.recompute)?;
     let mut optimiser =
         Optimiser::new(settings.optimiser.rule, &parameters, |parameter| settings.optimiser.group(parameter));
     let probes = Probes::new(&settings.run.probes, &start.tokenizer)?;
@@ -127,7 +129,7 @@ pub fn pretrain(
     };
     let mut loader = start.data.load(share, step, &standing)?;
     let mut gradients = Gradients::zeros(&parameters);
-    let peak = measured_peak();
+    let peak = measured_peak(precision);
     let mut evaluation = None;
     let mut is_asked_to_stop = false;
 
@@ -202,7 +204,7 @@ pub fn pretrain(
         if let Some(held_out) =
             start.held_out.as_ref().filter(|_| step == total || step % settings.run.evaluate_every == 0)
         {
-            let network = forgetful(&parameters, start)?;
+            let network = forgetful(&parameters, start, precision)?;
             let found = evaluate(&network, config, held_out, settings.batch.micro, &probes, ranks)?;
             if let Some(metrics) = &mut metrics {
                 metrics.record(step, "eval", &found.figures())?;
@@ -232,9 +234,10 @@ pub fn pretrain(
 }
 
 /// The network over the same numbers, without memory of what it computes.
-fn forgetful(parameters: &Parameters, start: &Start) -> Result<PretrainingModel> {
-    let detached = parameters.tensors().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect();
-    PretrainingModel::new(&start.config, &detached)
+fn forgetful(parameters: &Parameters, start: &Start, precision: Precision) -> Result<PretrainingModel> {
+    let detached: BTreeMap<_, _> =
+        parameters.tensors().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect();
+    PretrainingModel::new(&start.config, Tensors::new(&detached).computing_in(precision))
 }
 
 impl Progress {

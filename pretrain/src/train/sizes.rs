@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use pretrain_kernels::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ModelConfig, RegionGeometry};
@@ -19,11 +20,23 @@ pub struct ModelSettings {
     /// third more time.
     #[serde(default)]
     pub recompute: bool,
+    /// What products of linear layers are computed in: `f32`, or `bf16`, where parameters, sums, losses and updates stay f32.
+    /// Processors without AVX-512's bf16 instructions compute in f32 anyway.
+    #[serde(default, with = "PrecisionName")]
+    pub precision: Precision,
     /// In which order the last two of a region's six numbers stand.
     #[serde(default)]
     pub region_geometry: RegionGeometry,
     /// Sizes of a network that is drawn; with `from` they must be those of the folder.
     pub sizes: Option<Sizes>,
+}
+
+/// How a precision is written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Precision", rename_all = "lowercase")]
+enum PrecisionName {
+    F32,
+    Bf16,
 }
 
 /// Section `model.sizes`, with the names of `config.json`.

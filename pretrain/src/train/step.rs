@@ -1,12 +1,14 @@
 //! Gradients of one micro-batch.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::{Tensor, Var};
+use pretrain_kernels::Precision;
 use pretrain_training::{Gradients, Parameters};
 
 use crate::Result;
-use crate::model::{Batch, Losses, Pass, PretrainingModel, Targets};
+use crate::model::{Batch, Losses, Pass, PretrainingModel, Targets, Tensors};
 
 /// A network at work on its parameters.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub struct MicroBatch {
 }
 
 impl<'a> Learner<'a> {
-    /// With `recompute` only the inputs of layers are kept, and each layer is computed once more for its gradients
+    /// Products of linear layers are computed in `precision`. With `recompute` only the inputs of layers are kept, and each layer is computed once more for its gradients
     /// (Paper: 1604.06174): less memory, a third more time, the same numbers to the bit.
     ///
     /// # Errors
@@ -40,16 +42,18 @@ impl<'a> Learner<'a> {
     pub fn new(
         config: &crate::model::ModelConfig,
         parameters: &'a Parameters,
+        precision: Precision,
         recompute: bool,
     ) -> Result<Self> {
         let tensors = parameters.tensors();
         let forgetful = recompute.then(|| {
-            let detached = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
-            PretrainingModel::new(config, &detached)
+            let detached: BTreeMap<_, _> =
+                tensors.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
+            PretrainingModel::new(config, Tensors::new(&detached).computing_in(precision))
         });
         Ok(Self {
             parameters,
-            model: PretrainingModel::new(config, &tensors)?,
+            model: PretrainingModel::new(config, Tensors::new(&tensors).computing_in(precision))?,
             forgetful: forgetful.transpose()?,
         })
     }

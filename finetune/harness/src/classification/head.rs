@@ -139,7 +139,11 @@ impl Classifier {
                 let inner = head.settings.cls_hidden_scale * config.hidden_size;
                 let norm = head.has_norm(config).then(|| {
                     let part = |part: &str| tensors.get(&format!("classifier.2.{part}"), &[inner]);
-                    Ok::<_, pretrain::Error>(Linear { w_oi: part("weight")?, bias_o: part("bias")? })
+                    Ok::<_, pretrain::Error>(Linear {
+                        w_oi: part("weight")?,
+                        bias_o: part("bias")?,
+                        precision: tensors.precision(),
+                    })
                 });
                 Layers::Mlp {
                     first: tensors.linear("classifier.0", inner, inputs)?,

@@ -7,6 +7,7 @@ mod adamw;
 mod attention;
 mod attention_over;
 mod batch_norm;
+mod bf16;
 mod bits;
 mod conv;
 mod cross_entropy;

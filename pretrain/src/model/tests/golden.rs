@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use pretrain_kernels::Precision;
 use pretrain_training::optimiser::{AdamW, OscarAdamW, Rule};
 use pretrain_training::{Gradients, Group, Optimiser, Parameters};
 use serde_json::Value;
@@ -91,7 +92,7 @@ fn ten_updates_of_each_form_are_torchs() {
         ];
         for (form, rule) in rules {
             let parameters = Parameters::new(&case.part("weights.")).unwrap();
-            let learner = Learner::new(&case.config, &parameters, false).unwrap();
+            let learner = Learner::new(&case.config, &parameters, Precision::F32, false).unwrap();
             let mut optimiser = Optimiser::new(rule, &parameters, |parameter| {
                 let decays = !parameter.name().ends_with("bias") && !parameter.name().contains("LayerNorm");
                 Group { weight_decay: if decays { 0.01 } else { 0.0 }, rate_factor: 1.0 }

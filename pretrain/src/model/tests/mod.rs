@@ -3,3 +3,4 @@
 mod attention_weights;
 mod golden;
 pub(crate) mod packing;
+mod precision;

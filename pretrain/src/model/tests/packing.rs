@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use pretrain_kernels::Precision;
 use pretrain_training::{Gradients, Parameters};
 
 use crate::Example;
@@ -84,7 +85,7 @@ fn gradients_of(
 fn packed_is_padded() {
     let config = config();
     let parameters = parameters(&config);
-    let learner = Learner::new(&config, &parameters, false).unwrap();
+    let learner = Learner::new(&config, &parameters, Precision::F32, false).unwrap();
     let examples = examples(0..6);
     let targets = Targets::of(&examples);
     let packed = Batch::pack(&examples, &config).unwrap();
@@ -111,7 +112,7 @@ fn computing_activations_again_changes_no_bit() {
     let examples = examples(3..9);
     let (batch, targets) = (Batch::pack(&examples, &config).unwrap(), Targets::of(&examples));
     let run = |recompute: bool| {
-        let learner = Learner::new(&config, &parameters, recompute).unwrap();
+        let learner = Learner::new(&config, &parameters, Precision::F32, recompute).unwrap();
         let mut gradients = Gradients::zeros(&parameters);
         let pass = Pass::Training { seed: 3, step: 17 };
         let seen = learner.accumulate(&batch, &targets, [7.0, 6.0], pass, &mut gradients).unwrap();
@@ -133,7 +134,7 @@ fn computing_activations_again_changes_no_bit() {
 fn micro_batches_are_the_batch() {
     let config = config();
     let parameters = parameters(&config);
-    let learner = Learner::new(&config, &parameters, false).unwrap();
+    let learner = Learner::new(&config, &parameters, Precision::F32, false).unwrap();
     let all = examples(0..6);
     let counts = Targets::of(&all).counts().map(|count| count as f64);
     let run = |sizes: &[usize]| {
@@ -164,7 +165,7 @@ fn empty_parts_are_legal() {
     // so wide that products are cut into tiles
     let config = ModelConfig { vocab_size: 800, img_feature_dim: 790, ..config() };
     let parameters = parameters(&config);
-    let learner = Learner::new(&config, &parameters, false).unwrap();
+    let learner = Learner::new(&config, &parameters, Precision::F32, false).unwrap();
     let examples: Vec<Example> = examples(0..4)
         .into_iter()
         .map(|one| Example {

@@ -1,5 +1,7 @@
 //! Whole runs on a made-up corpus: ranks, accumulation, resuming, what is refused.
 
+mod precision;
+
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

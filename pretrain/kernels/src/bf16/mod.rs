@@ -1,0 +1,148 @@
+//! Products of f32 matrices through bf16, on AVX-512's `vdpbf16ps`: 64 operations an instruction, two instructions a cycle.
+//!
+//! `out[r, c] = Σ_k lhs[r, k] rhs[k, c]`, factors rounded to bf16 (nearest, ties to even), sums in f32.
+//!
+//! Both factors are rewritten once ([`panels`]): 6 bytes an element moved for 2·(rows or columns) operations. Tiles of 192 x
+//! 384 are dealt to threads; in one, 8 x 48 sums stay in registers while 160 pairs of k pass, of `rhs` from the first
+//! cache and of `lhs` from the second. A `rhs` that only one row of tiles reads is rewritten by the tile that reads it,
+//! 48 columns at a time, so that it never leaves the cache.
+//!
+//! An element's sum runs over k in an order that the length of k alone decides, so its bits depend neither on threads nor on
+//! other rows and columns.
+
+mod micro;
+mod panels;
+
+use rayon::prelude::*;
+
+use crate::product::{Matrix, MatrixMut, Shared};
+use micro::{ROWS, Target, VECTORS, add_products};
+use panels::{LINES, Panels};
+
+/// Whether this processor has the instructions.
+pub(crate) fn is_available() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+        && std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+}
+
+/// Two factors, ready to be multiplied.
+pub(crate) struct Bf16Product<'a> {
+    lhs: Panels,
+    rhs: Rhs<'a>,
+    rows: usize,
+    columns: usize,
+    n_pairs: usize,
+}
+
+enum Rhs<'a> {
+    Ready(Panels),
+    /// Its columns are rows here.
+    AsItIs(Matrix<'a, f32>),
+}
+
+/// Sides of the tiles; whole panels, and whole groups of them.
+const TILE_ROWS: usize = 192;
+const TILE_COLUMNS: usize = 384;
+/// Columns of a tile that rewrites its part of `rhs`: more tiles to deal.
+const LONE_COLUMNS: usize = 192;
+/// Pairs of k that pass at once.
+const PAIRS: usize = 160;
+/// Columns of a group, whose sums stand in registers side by side.
+const GROUP: usize = VECTORS * LINES;
+
+impl<'a> Bf16Product<'a> {
+    /// None where the processor lacks the instructions.
+    pub(crate) fn new(lhs: Matrix<'a, f32>, rhs: Matrix<'a, f32>) -> Option<Self> {
+        if !is_available() {
+            return None;
+        }
+        let [rows, columns, inner] = [lhs.row_count(), rhs.column_count(), lhs.column_count()];
+        assert!(inner == rhs.row_count());
+        let rhs = rhs.transposed();
+        Some(Self {
+            lhs: Panels::new(lhs),
+            rhs: if rows > TILE_ROWS { Rhs::Ready(Panels::new(rhs)) } else { Rhs::AsItIs(rhs) },
+            rows,
+            columns,
+            n_pairs: inner.div_ceil(2),
+        })
+    }
+
+    /// `out = lhs · rhs`, or `out += lhs · rhs`, then `finish(tile, first row, first column)` while the tile is in cache.
+    pub(crate) fn write(
+        &self,
+        out: &mut [f32],
+        accumulate: bool,
+        finish: impl Fn(&mut MatrixMut<'_, f32>, usize, usize) + Sync,
+    ) {
+        let (rows, columns) = (self.rows, self.columns);
+        assert!(out.len() == rows * columns);
+        if out.is_empty() {
+            return;
+        }
+        let widest = if matches!(self.rhs, Rhs::Ready(_)) { TILE_COLUMNS } else { LONE_COLUMNS };
+        let (rows_r, columns_c) = (even(rows, TILE_ROWS, LINES), even(columns, widest, GROUP));
+        let (tiles_r, tiles_c) = (rows.div_ceil(rows_r), columns.div_ceil(columns_c));
+        let shared = Shared::new(out);
+        (0..tiles_r * tiles_c).into_par_iter().with_max_len(1).for_each(|task| {
+            let (r, c) = (task % tiles_r * rows_r, task / tiles_r * columns_c);
+            let sides = [rows_r.min(rows - r), columns_c.min(columns - c)];
+            // SAFETY: this tile is this task's alone.
+            let mut out = unsafe { shared.tile(r * columns + c, sides, columns) };
+            self.tile(&mut out, [r, c], sides, accumulate);
+            finish(&mut out, r, c);
+        });
+    }
+
+    fn tile(
+        &self,
+        out: &mut MatrixMut<'_, f32>,
+        [r, c]: [usize; 2],
+        [rows, columns]: [usize; 2],
+        accumulate: bool,
+    ) {
+        if self.n_pairs == 0 && !accumulate {
+            (0..rows).for_each(|row| out.row(row).fill(0.0));
+        }
+        let n_blocks = self.n_pairs.div_ceil(PAIRS);
+        let mut own = None;
+        for block in 0..n_blocks {
+            let pairs = block * self.n_pairs / n_blocks..(block + 1) * self.n_pairs / n_blocks;
+            for column in (0..columns).step_by(GROUP) {
+                let n_columns = GROUP.min(columns - column);
+                let first_panel = (c + column) / LINES;
+                let rhs = match &self.rhs {
+                    Rhs::Ready(panels) => panels,
+                    Rhs::AsItIs(matrix) => {
+                        let lines = matrix.rows(c + column, n_columns);
+                        let space = own.take();
+                        own.insert(Panels::of_pairs(lines, pairs.clone(), space))
+                    }
+                };
+                let (first_panel, rhs_pairs) = match &self.rhs {
+                    Rhs::Ready(_) => (first_panel, pairs.clone()),
+                    Rhs::AsItIs(_) => (0, 0..pairs.len()),
+                };
+                let rhs: [&[_]; VECTORS] = std::array::from_fn(|vector| {
+                    // a group's missing panels are its first: their sums are not written
+                    let is_there = vector * LINES < n_columns;
+                    rhs.part(first_panel + if is_there { vector } else { 0 }, rhs_pairs.clone())
+                });
+                for row in (0..rows).step_by(ROWS) {
+                    let lhs = self.lhs.part((r + row) / LINES, pairs.clone());
+                    let accumulate = accumulate || block > 0;
+                    let target =
+                        Target::new(out, [row, column], [ROWS.min(rows - row), n_columns], accumulate);
+                    // SAFETY: the processor has the instructions: `new` saw to it.
+                    unsafe { add_products(lhs, row % LINES, rhs, target) };
+                }
+            }
+        }
+    }
+}
+
+/// Cuts `total` into equal parts of at most `most` and whole `unit`s.
+fn even(total: usize, most: usize, unit: usize) -> usize {
+    total.div_ceil(total.div_ceil(most)).next_multiple_of(unit)
+}
