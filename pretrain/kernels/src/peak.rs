@@ -73,7 +73,8 @@ fn pairs() {
     use std::arch::x86_64::{_mm512_dpbf16_ps, _mm512_set1_ps};
     let factor = _mm512_set1_ps(black_box(0.5));
     // SAFETY: both are 64 bytes of any value: 32 times 0.5 and 0.
-    let factor = unsafe { std::mem::transmute::<_, std::arch::x86_64::__m512bh>(factor) };
+    let factor =
+        unsafe { std::mem::transmute::<std::arch::x86_64::__m512, std::arch::x86_64::__m512bh>(factor) };
     let mut sums = [_mm512_set1_ps(black_box(1.0)); CHAINS];
     for _ in 0..ROUNDS {
         sums.iter_mut().for_each(|sum| *sum = _mm512_dpbf16_ps(*sum, factor, factor));

@@ -4,9 +4,9 @@
 //! of k, 16 times the line's two numbers. Lines and numbers that are missing are 0.
 
 use std::arch::x86_64::{
-    __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
-    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
+    _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -108,7 +108,7 @@ fn from_rows(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeUnin
                     ]
                 };
                 // SAFETY: both are 64 bytes of any value.
-                *bits = unsafe { std::mem::transmute::<_, __m512i>(_mm512_cvtne2ps_pbh(high, low)) };
+                *bits = unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) };
             }
             for (to, bits) in space.iter_mut().zip(transposed(bits)) {
                 // SAFETY: 64 bytes.
@@ -143,7 +143,7 @@ fn from_columns(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeU
                 ]
             };
             // SAFETY: both are 64 bytes of any value.
-            let bits = unsafe { std::mem::transmute::<_, __m512i>(_mm512_cvtne2ps_pbh(high, low)) };
+            let bits = unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) };
             let bits = _mm512_permutexvar_epi16(order, bits);
             // SAFETY: 64 bytes, and the place is inside of the space.
             unsafe { _mm512_storeu_si512(space[panel * range.len() + number].as_mut_ptr().cast(), bits) };
