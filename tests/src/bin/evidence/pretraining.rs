@@ -99,8 +99,8 @@ impl Study {
             let (spec, out) =
                 (format!("{corpus}/specs/captions-{split}.toml"), self.path(&format!("shards-{split}")));
             let mut build = pipeline_command(["build", &spec, "--out", &out, "--json"]);
-            // objects are as large there as in the crops that the backbone has learnt from
-            build.args(["--set", "backbone=efficientnet_half", "--set", "regions.short_side=240"]);
+            // as large as before the published detectors
+            build.args(["--set", "backbone=efficientnet_half", "--set", "regions.short_side=600"]);
             build.args(["--set", &format!("weights={weights}")]);
             object(&mut build)?;
         }
