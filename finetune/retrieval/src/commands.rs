@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use data_specs::Tokenizer;
 use data_specs::durable::write_durably;
 use finetune_harness::{
-    Attention, Description, Error, Explained, Layout, Opening, Outcome, Pictures, Result, Scores,
-    SetSettings, Train, Watch,
+    Description, Error, Layout, Opening, Outcome, Pictures, Result, Scores, SetSettings, Train, Watch,
 };
 use pretrain::data::VerifyShards;
 use pretrain::model::ModelFolder;
@@ -92,7 +91,7 @@ pub struct Ranked {
 }
 
 /// Told how many pairs are scored, and of how many.
-type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+pub(crate) type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Trains; how it ended.
 ///
@@ -162,43 +161,8 @@ impl Predict {
         queries.iter().map(|query| self.retrieved(gallery, &pairs, &scores, *query, direction)).collect()
     }
 
-    /// What the words of each caption look at in the picture: of every query beside its best partner.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn explain(&self, direction: Direction, progress: Progress<'_>) -> Result<Vec<Explained>> {
-        let asked = Asked::open(&self.selection)?;
-        let Asked { matcher, gallery, layout, tokenizer, .. } = &asked;
-        let Found { queries, pairs, scores } = self.find(&asked, direction, progress)?;
-        let explained = queries.iter().filter_map(|query| {
-            let (partner, confidence) = *partners(gallery, &pairs, &scores, *query, direction).first()?;
-            let (picture, caption) = match direction {
-                Direction::Texts => (*query, partner),
-                Direction::Images => (partner, *query),
-            };
-            Some((picture, caption, confidence))
-        });
-        let explained = explained.map(|(picture, caption, confidence)| {
-            let example = gallery.example(picture, caption, layout, 0)?;
-            let batch = matcher.batch(std::slice::from_ref(&example))?;
-            let regions = (0..example.n_regions).map(|region| (0, region)).collect();
-            let place = gallery.place(caption)?;
-            Ok(Explained {
-                title: format!(
-                    "{} with {} ({:.1} %)",
-                    place.text().text,
-                    gallery.key(picture)?,
-                    100.0 * confidence
-                ),
-                sample: gallery.whole(picture)?,
-                sequences: vec![Attention::of(&matcher.encoder, &batch, &example, regions, tokenizer)?],
-            })
-        });
-        explained.collect()
-    }
-
     /// Scores of the queries' pairs.
-    fn find(&self, asked: &Asked, direction: Direction, progress: Progress<'_>) -> Result<Found> {
+    pub(crate) fn find(&self, asked: &Asked, direction: Direction, progress: Progress<'_>) -> Result<Found> {
         let gallery = &asked.gallery;
         let queries = self.queries(gallery, direction)?;
         let mut pairs = match self.selection.shortlist {
@@ -295,7 +259,7 @@ impl Predict {
 }
 
 /// Partners of a query with their scores, the best first.
-fn partners(
+pub(crate) fn partners(
     gallery: &Gallery,
     pairs: &Pairs,
     scores: &[f64],
@@ -314,23 +278,23 @@ fn partners(
 }
 
 /// Queries, and the scores of their pairs.
-struct Found {
-    queries: Vec<u32>,
-    pairs: Pairs,
-    scores: Vec<f64>,
+pub(crate) struct Found {
+    pub(crate) queries: Vec<u32>,
+    pub(crate) pairs: Pairs,
+    pub(crate) scores: Vec<f64>,
 }
 
 /// A fine-tuned model and what it is asked about.
-struct Asked {
-    tokenizer: Tokenizer,
-    matcher: Matcher,
-    gallery: Gallery,
-    layout: Layout,
+pub(crate) struct Asked {
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) matcher: Matcher,
+    pub(crate) gallery: Gallery,
+    pub(crate) layout: Layout,
     micro: usize,
 }
 
 impl Asked {
-    fn open(selection: &Selection) -> Result<Self> {
+    pub(crate) fn open(selection: &Selection) -> Result<Self> {
         let Selection { model, data, keys, shortlist, micro } = selection;
         if let Some(n) = shortlist.filter(|n| *n < 10) {
             return Err(setting("--shortlist", &format!("is {n}"), "at least 10: recall looks at ten"));

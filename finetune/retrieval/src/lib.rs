@@ -7,6 +7,7 @@
 
 mod candidates;
 mod commands;
+mod explaining;
 mod gallery;
 mod layout;
 mod matcher;
