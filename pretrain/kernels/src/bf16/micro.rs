@@ -64,11 +64,13 @@ pub(super) unsafe fn add_products(lhs: &[Pairs], first_row: usize, rhs: [&[Pairs
             }
         }
     }
-    for (row, sums) in sums[..target.rows].iter().enumerate() {
+    // Over all of them, whatever the target has: where an index is not known to the compiler it keeps the sums in memory, and
+    // writes each back after every product, which takes twice the time.
+    for (row, sums) in sums.iter().enumerate() {
         for (number, sum) in sums.iter().enumerate() {
             let first = number * LINES;
-            if first >= target.columns {
-                break;
+            if row >= target.rows || first >= target.columns {
+                continue;
             }
             let mask = (0xffff_u32 >> LINES.saturating_sub(target.columns - first)) as u16;
             // SAFETY: the target was checked when it was made; the mask leaves what lies beyond alone.
