@@ -56,7 +56,7 @@ pub struct FeatureInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Computed {
-    /// Where regions come from: `boxes`, `grid`.
+    /// Where regions come from: `boxes`, `crops`, `grid`.
     pub provider: String,
     /// The network, by timm's name, and whose conventions its weights follow.
     pub backbone: String,
@@ -64,7 +64,7 @@ pub struct Computed {
     pub weights: String,
     /// The instructions that computed: other ones round otherwise.
     pub instructions: String,
-    /// Pixels of the pictures that the network saw: of the short side, of the long one at most.
+    /// Pixels of what the network saw: of the short side, of the long one at most; of crops, both sides.
     pub sides: [u32; 2],
 }
 

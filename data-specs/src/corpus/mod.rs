@@ -197,6 +197,13 @@ impl CorpusSpec {
                         "give pixels, at least 32; the published detectors see 600 and at most 1000",
                     );
                 }
+                if regions.crop_side < 32 {
+                    return bad(
+                        "regions.crop_side",
+                        "is shorter than a cell of the last map",
+                        "give pixels, at least 32: as many as the network was trained on",
+                    );
+                }
                 Ok(())
             }
             (None, None, _) => bad(

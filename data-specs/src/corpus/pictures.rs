@@ -109,6 +109,9 @@ pub struct RegionsSpec {
     /// Pixels of their long side at most: then the short one is shorter.
     #[serde(default = "long_side")]
     pub long_side: u32,
+    /// `crops`: pixels of the sides of a crop as the network sees it; that of the pictures it was trained on.
+    #[serde(default = "crop_side")]
+    pub crop_side: u32,
     /// `grid`: the names of the classifier's classes, one a line; without it there are no tags.
     #[serde(default)]
     pub classes: Option<PathBuf>,
@@ -136,8 +139,11 @@ pub enum WeightsFlavour {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// The boxes of `[boxes]`; a picture without any is one region.
+    /// The boxes of `[boxes]`, looked up in a map of the whole picture; a picture without any is one region.
     Boxes,
+    /// The same boxes, each cut out and looked at alone, as in R-CNN (Paper: 1311.2524): what a network sees best that was
+    /// trained to tell pictures of single things apart.
+    Crops,
     /// The cells of the last map, as grid features (Paper: 2001.03615).
     Grid,
 }
@@ -148,6 +154,10 @@ fn short_side() -> u32 {
 
 fn long_side() -> u32 {
     1000
+}
+
+fn crop_side() -> u32 {
+    224
 }
 
 /// As low as the detectors of the published features go.

@@ -14,7 +14,9 @@ use crate::preparation::{Filter, Normalisation, Preparation, Prepared, Resize};
 const MAP_STRIDE: f64 = 16.0;
 /// Pixels a cell of the last map.
 const CELL: u32 = 32;
-/// Regions that go through the last stage together; a region's vector does not depend on the others.
+/// Ground around a box that is cut out, as a share of its longer side: R-CNN's 16 pixels of 227.
+const CONTEXT: f32 = 0.07;
+/// Regions that go through the last stage, or the network, together; a region's vector does not depend on the others.
 const AT_ONCE: usize = 32;
 
 /// Looks at regions of pictures with a backbone.
@@ -82,6 +84,34 @@ impl Extractor {
         Ok(vectors)
     }
 
+    /// The vectors of given boxes, each cut out and looked at alone (Paper: 1311.2524, section 2.1).
+    ///
+    /// What is cut out is a square around the box, wider than the box's longer side by [`CONTEXT`] of it on either side; it
+    /// is moved inside where it passes the picture's border, and no square where it is larger than the picture. It is
+    /// resized to `side` x `side` pixels. The vector is the mean of the network's last map.
+    ///
+    /// # Shapes
+    /// n x d
+    ///
+    /// # Errors
+    /// A side that cannot be resized to; corners that are not finite.
+    pub fn crops(&self, picture: &Picture, boxes: &[[f32; 4]], side: u32) -> Result<Vec<f32>, Error> {
+        let resize = Resize::Exact { width: side, height: side };
+        let preparation = self.preparation(resize);
+        let mut vectors = Vec::with_capacity(boxes.len() * self.backbone.feature_width());
+        for some in boxes.chunks(AT_ONCE) {
+            let mut crops = Vec::with_capacity(some.len() * 3 * (side * side) as usize);
+            for rect in some {
+                crops.extend(preparation.prepare(&cut(picture, square(*rect, picture)?))?.x_chw);
+            }
+            let shape = (some.len(), 3, side as usize, side as usize);
+            let x_nchw = Tensor::from_vec(crops, shape, &Device::Cpu)?;
+            let vectors_nd = self.backbone.region_vectors(&self.backbone.stride16_map(&x_nchw)?)?;
+            vectors.extend(vectors_nd.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(vectors)
+    }
+
     /// The cells of the last map and what the classifier says of each (grid features, Paper: 2001.03615).
     ///
     /// # Errors
@@ -104,16 +134,45 @@ impl Extractor {
     }
 
     fn prepared(&self, picture: &Picture) -> Result<(Tensor, Prepared), Error> {
-        let (mean, std) = self.backbone.normalisation();
-        let normalisation = Normalisation { mean, std };
         let [short, long_at_most] = self.sides;
-        let resize = Resize::ShortSide { short, long_at_most };
-        let preparation = Preparation { resize, filter: Filter::Bilinear, crop: None, normalisation };
-        let mut prepared = preparation.prepare(picture)?;
+        let mut prepared = self.preparation(Resize::ShortSide { short, long_at_most }).prepare(picture)?;
         let shape = (1, 3, prepared.height as usize, prepared.width as usize);
         let x_bchw = Tensor::from_vec(std::mem::take(&mut prepared.x_chw), shape, &Device::Cpu)?;
         Ok((x_bchw, prepared))
     }
+
+    fn preparation(&self, resize: Resize) -> Preparation {
+        let (mean, std) = self.backbone.normalisation();
+        Preparation {
+            resize,
+            filter: Filter::Bilinear,
+            crop: None,
+            normalisation: Normalisation { mean, std },
+        }
+    }
+}
+
+/// The pixels `[x1, y1, x2, y2]` that are cut out for a box: at least one, and inside of the picture.
+fn square([x1, y1, x2, y2]: [f32; 4], picture: &Picture) -> Result<[u32; 4], Error> {
+    if ![x1, y1, x2, y2].iter().all(|corner| corner.is_finite()) {
+        let problem = format!("the box [{x1}, {y1}, {x2}, {y2}] has no place in a picture");
+        return Err(Error::Preparation { problem });
+    }
+    let side = (1.0 + 2.0 * CONTEXT) * (x2 - x1).max(y2 - y1);
+    let edges = |from: f32, to: f32, whole: u32| {
+        let length = (side.round() as u32).clamp(1, whole);
+        let start = ((from + to - length as f32) / 2.0).round().clamp(0.0, (whole - length) as f32) as u32;
+        (start, start + length)
+    };
+    let ((left, right), (top, bottom)) = (edges(x1, x2, picture.width), edges(y1, y2, picture.height));
+    Ok([left, top, right, bottom])
+}
+
+/// A part of a picture; the corners lie inside of it.
+fn cut(picture: &Picture, [left, top, right, bottom]: [u32; 4]) -> Picture {
+    let at = |x: u32, y: u32| 3 * (y as usize * picture.width as usize + x as usize);
+    let rgb = (top..bottom).flat_map(|y| &picture.rgb[at(left, y)..at(right, y)]).copied().collect();
+    Picture { width: right - left, height: bottom - top, rgb }
 }
 
 /// The instructions that products run on here: results of other ones differ in the last bits.
@@ -165,6 +224,33 @@ mod tests {
         assert!(alone == together[37 * 1280..38 * 1280] && alone.iter().all(|x| x.is_finite()));
         assert_ne!(together[..1280], alone);
         assert_eq!(extractor.boxes(&picture, &[]).unwrap(), [] as [f32; 0]);
+    }
+
+    #[test]
+    fn a_crop_is_looked_at_alone() {
+        let (extractor, picture) = (extractor(), picture(90, 60));
+        let boxes: Vec<[f32; 4]> = (0..34).map(|at| [at as f32, 3.0, at as f32 + 20.0, 44.0]).collect();
+        let together = extractor.crops(&picture, &boxes, 32).unwrap();
+        assert_eq!(together.len(), 34 * 1280);
+        assert!(extractor.crops(&picture, &boxes[33..], 32).unwrap() == together[33 * 1280..]);
+        // What lies outside of the square has no say: 41 pixels and 3 of ground on either side, moved down by 0.
+        let [left, top, right, bottom] = square(boxes[30], &picture).unwrap();
+        assert_eq!([left, top, right, bottom], [17, 0, 64, 47]);
+        let mut other = picture.clone();
+        for (at, value) in other.rgb.iter_mut().enumerate() {
+            let (x, y) = ((at / 3 % 90) as u32, (at / 3 / 90) as u32);
+            if !(left..right).contains(&x) || !(top..bottom).contains(&y) {
+                *value = 255 - *value;
+            }
+        }
+        assert!(extractor.crops(&other, &boxes[30..31], 32).unwrap() == together[30 * 1280..31 * 1280]);
+        assert_eq!(
+            square([-5.0, 10.0, 300.0, 12.0], &picture).unwrap(),
+            [0, 0, 90, 60],
+            "larger than the picture"
+        );
+        assert_eq!(square([3.0, 3.0, 3.0, 3.0], &picture).unwrap(), [3, 3, 4, 4], "a point");
+        assert!(square([0.0, f32::NAN, 1.0, 1.0], &picture).is_err());
     }
 
     #[test]

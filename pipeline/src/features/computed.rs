@@ -51,15 +51,15 @@ impl Computed {
         let path = needed(&images.path, "images.path", spec)?;
         let boxes = match (regions.provider, &spec.boxes) {
             (Provider::Grid, _) => None,
-            (Provider::Boxes, None) => {
-                let what = "is missing, and regions.provider is boxes".to_string();
+            (Provider::Boxes | Provider::Crops, None) => {
+                let what = "is missing, and regions.provider takes its regions from there".to_string();
                 return Err(spec_error(
                     "boxes".into(),
                     what,
                     "--set regions.provider=grid needs none".into(),
                 ));
             }
-            (Provider::Boxes, Some(boxes)) => {
+            (Provider::Boxes | Provider::Crops, Some(boxes)) => {
                 let path = needed(&boxes.path, "boxes.path", spec)?;
                 Some((boxes::format(boxes, &path, spec.ids)?, path))
             }
@@ -161,10 +161,6 @@ impl FeatureFormat for Computed {
             image: self.kept(&file, &pixels)?,
             ..Picture::default()
         };
-        let extractor = self
-            .network
-            .extractor()
-            .map_err(|error| RejectReason::new(Code::ReadFailed, error.to_string()))?;
         let (rects, vectors) = if self.boxes.is_some() {
             let boxes = match parts.get(1) {
                 Some(line) => serde_json::from_slice(line).map_err(|error| {
@@ -177,10 +173,10 @@ impl FeatureFormat for Computed {
             if rects.is_empty() {
                 rects.push(whole);
             }
-            let vectors = extractor.boxes(&pixels, &rects).map_err(refusal)?;
+            let vectors = self.network.vectors(&pixels, &rects)?;
             (rects, vectors)
         } else {
-            let grid = extractor.grid(&pixels).map_err(refusal)?;
+            let grid = self.network.grid(&pixels)?;
             picture.tags = self.network.tags(&grid, &self.origin);
             (grid.rects, grid.vectors)
         };

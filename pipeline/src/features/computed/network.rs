@@ -5,13 +5,14 @@ use std::sync::OnceLock;
 
 use data_specs::{Computed as Told, CorpusSpec, Provider, RegionsSpec, Tag, WeightsFlavour};
 use finetune_backbones::{Architecture, Backbone, Flavour};
-use finetune_regions::{Extractor, Grid, instructions};
+use finetune_regions::{Extractor, Grid, decoding, instructions};
 
 use super::super::FeatureLayout;
 use super::super::class_list::ClassList;
-use super::class_tags;
+use super::{class_tags, refusal};
 use crate::Error;
 use crate::inputs::Input;
+use crate::reject::{Code, RejectReason};
 use crate::sources::spec_error;
 
 /// ImageNet's, for a network without weights and without a list of classes.
@@ -42,8 +43,8 @@ impl Network {
                 hint,
             ));
         }
-        if regions.classes.is_some() && regions.provider == Provider::Boxes {
-            let what = "names the tags of a grid, and regions.provider is boxes".to_string();
+        if regions.classes.is_some() && regions.provider != Provider::Grid {
+            let what = "names the tags of a grid, and regions.provider is another".to_string();
             return Err(spec_error("regions.classes".into(), what, "leave it out: boxes have names".into()));
         }
         let classes = regions.classes.as_deref().map(ClassList::read).transpose()?;
@@ -55,7 +56,7 @@ impl Network {
         self.extractor().map(|_| ())
     }
 
-    pub(super) fn extractor(&self) -> Result<&Extractor, Error> {
+    fn extractor(&self) -> Result<&Extractor, Error> {
         if let Some(extractor) = self.extractor.get() {
             return Ok(extractor);
         }
@@ -89,9 +90,35 @@ impl Network {
         self.architecture.feature_width() as u32
     }
 
-    /// Short and long side of the pictures that it sees.
+    /// The vectors of the regions of a picture.
+    pub(super) fn vectors(
+        &self,
+        picture: &decoding::Picture,
+        rects: &[[f32; 4]],
+    ) -> Result<Vec<f32>, RejectReason> {
+        let extractor = self.ready()?;
+        let vectors = match self.regions.provider {
+            Provider::Crops => extractor.crops(picture, rects, self.regions.crop_side),
+            Provider::Boxes | Provider::Grid => extractor.boxes(picture, rects),
+        };
+        vectors.map_err(refusal)
+    }
+
+    /// The cells of a picture.
+    pub(super) fn grid(&self, picture: &decoding::Picture) -> Result<Grid, RejectReason> {
+        self.ready()?.grid(picture).map_err(refusal)
+    }
+
+    fn ready(&self) -> Result<&Extractor, RejectReason> {
+        self.extractor().map_err(|error| RejectReason::new(Code::ReadFailed, error.to_string()))
+    }
+
+    /// Short and long side of what it sees: pictures, or crops of them.
     fn sides(&self) -> [u32; 2] {
-        [self.regions.short_side, self.regions.long_side]
+        match self.regions.provider {
+            Provider::Crops => [self.regions.crop_side; 2],
+            Provider::Boxes | Provider::Grid => [self.regions.short_side, self.regions.long_side],
+        }
     }
 
     /// The files that decide what it sees, the weights first.

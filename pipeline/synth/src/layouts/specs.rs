@@ -144,11 +144,11 @@ impl Spec<'_> {
              path = \"../{images}\"\n\n\
              [boxes]\n{boxes}\n\
              [regions]\n\
-             provider = \"boxes\"\n\
+             provider = \"crops\"\n\
              backbone = \"efficientnet_b0\"\n\
              random_weights = 0\n\
-             # as large as they are drawn, and as the crops that a backbone learns from\n\
-             short_side = 240\n\n\
+             # as the crops that a backbone learns from\n\
+             crop_side = 64\n\n\
              {texts}\n\
              [set]\n\
              backbone = \"regions.backbone\"\n\

@@ -15,8 +15,10 @@ pub(crate) struct Statement {
     pub(crate) truths: [bool; 4],
 }
 
-/// Statements of a set, at most.
-const STATEMENTS: usize = 4;
+/// Statements of a set, and of one sort among them, at most. Sets are few, since each takes eight pictures: a model that is
+/// to learn from them needs to be told much about each.
+const STATEMENTS: usize = 16;
+const OF_ONE_SORT: usize = 2;
 
 /// What a statement claims; numbers are those of kinds and colours of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +51,7 @@ struct Look {
     texture: Option<usize>,
 }
 
-/// Up to four statements of different sorts about four pairs, in `focus` kinds.
+/// Up to [`STATEMENTS`] different statements about four pairs, in `focus` kinds.
 pub(crate) fn statements(
     world: &World,
     pairs: &[Pair<'_>; 4],
@@ -58,13 +60,13 @@ pub(crate) fn statements(
 ) -> Vec<Statement> {
     let mut claims = claims(world, focus);
     chance.shuffle(&mut claims);
-    let mut found: Vec<(std::mem::Discriminant<Claim>, Statement)> = Vec::new();
+    let mut found: Vec<(Sort, Statement)> = Vec::new();
     for claim in claims {
         if found.len() == STATEMENTS {
             break;
         }
-        let sort = std::mem::discriminant(&claim);
-        if found.iter().any(|(known, _)| *known == sort) {
+        let sort = claim.sort();
+        if found.iter().filter(|(known, _)| *known == sort).count() == OF_ONE_SORT {
             continue;
         }
         let truths: Option<Vec<bool>> = pairs.iter().map(|pair| claim.holds(pair)).collect();
@@ -105,6 +107,10 @@ fn claims(world: &World, focus: &[usize]) -> Vec<Claim> {
     claims
 }
 
+/// What statements are dealt out by: the claim, and whether a colour or a texture is part of it. Otherwise nearly all would
+/// speak of colours, because there are more of them.
+type Sort = (std::mem::Discriminant<Claim>, bool, bool);
+
 impl Look {
     fn count(self, scene: &Scene) -> usize {
         scene.count(|object| {
@@ -124,6 +130,16 @@ impl Look {
 }
 
 impl Claim {
+    fn sort(self) -> Sort {
+        let (colour, texture) = match self {
+            Claim::Both(look) | Claim::OneOnly(look) | Claim::Neither(look) | Claim::There(_, look) => {
+                (look.colour.is_some(), look.texture.is_some())
+            }
+            _ => (false, false),
+        };
+        (std::mem::discriminant(&self), colour, texture)
+    }
+
     /// Whether it is true of a pair; none where the pictures leave it open.
     fn holds(self, pair: &Pair<'_>) -> Option<bool> {
         let of = |side: Side| pair[usize::from(side == Side::Right)];

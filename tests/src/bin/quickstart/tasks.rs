@@ -81,6 +81,7 @@ pub(super) fn learn(start: &Start<'_>) -> Result<()> {
         let mut command = vec![task, "train", "--config", config.as_str(), "--data", train.as_str()];
         command.extend(["--model", start.model, "--set", held_out.as_str()]);
         settings.iter().for_each(|set| command.extend(["--set", *set]));
+        command.extend(["--set", "batch.micro=16", "--ranks", "2"]);
         command.extend(["--out", out.as_str()]);
         println!("   finetune {}", typed(&command));
         let outcome = start.json(finetune_command(&command).arg("--json"))?;
