@@ -29,9 +29,8 @@ pub(crate) enum Command {
         /// Go on from the newest good checkpoint
         #[arg(long)]
         resume: bool,
-        /// Ranks, as threads; they share the micro-batches of each batch
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        ranks: usize,
+        #[command(flatten)]
+        ranks: Together,
         #[command(flatten)]
         output: Output,
     },
@@ -118,6 +117,35 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Together {
+    /// Ranks; they share the micro-batches of each batch
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) ranks: usize,
+    /// What ranks are; without it threads, or under mpirun its processes
+    #[arg(long, value_name = "KIND")]
+    pub(crate) comm: Option<Comm>,
+    /// Start the ranks by this command, `mpirun -n 8` or `srun`, and again when one is lost
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) launch: Option<String>,
+    /// How often lost processes are started again from the last checkpoint
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) max_restarts: u32,
+    /// How long a rank waits for the others before its process ends with code 75
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) collective_timeout: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Comm {
+    /// Of this process
+    Threads,
+    /// Started by this one, on this machine
+    Processes,
+    /// Started by mpirun
+    Mpi,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

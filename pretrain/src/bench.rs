@@ -62,6 +62,7 @@ const PUBLISHED: OptimiserSettings = OptimiserSettings {
     rule: Rule::OscarAdamW(OscarAdamW { betas: [0.9, 0.999], epsilon: 1e-8, correct_bias: true }),
     weight_decay: 0.01,
     clip: Some(10.0),
+    zero: false,
 };
 const SEED: u64 = 88;
 /// Tensors of a bench are numbered above those of any network.

@@ -64,7 +64,15 @@ pub enum Error {
 impl Error {
     /// Whether another rank's error is the reason, which that rank tells itself.
     pub fn is_echo(&self) -> bool {
-        matches!(self, Self::Ranks(_) | Self::Training(pretrain_training::Error::Ranks(_)))
+        self.of_ranks().is_some()
+    }
+
+    /// What ranks could not do together, if that is it.
+    fn of_ranks(&self) -> Option<&pretrain_comm::Error> {
+        match self {
+            Self::Ranks(error) | Self::Training(pretrain_training::Error::Ranks(error)) => Some(error),
+            _ => None,
+        }
     }
 
     /// Whether other settings or another command line are needed.
@@ -78,8 +86,9 @@ impl Error {
                         | Training::OtherRun { .. }
                         | Training::RunExists { .. }
                         | Training::NoCheckpoint { .. }
+                        | Training::RanksDiffer { .. }
                 )
-        )
+        ) || matches!(self.of_ranks(), Some(pretrain_comm::Error::Unavailable { .. }))
     }
 
     /// Whether a file or data set is not what it should be.
@@ -95,9 +104,14 @@ impl Error {
         )
     }
 
-    /// Whether the same command goes on when there is room on the disk.
+    /// Whether the same command with `--resume` goes on: when there is room on the disk, or all ranks are there again.
     pub fn is_temporary(&self) -> bool {
+        use pretrain_comm::Error as Ranks;
+        let is_lost = |error: &Ranks| {
+            matches!(error, Ranks::Late { .. } | Ranks::Left { .. } | Ranks::Unreachable { .. })
+        };
         matches!(self, Self::Training(pretrain_training::Error::NotWritten { .. }))
+            || self.of_ranks().is_some_and(is_lost)
     }
 }
 

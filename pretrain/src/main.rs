@@ -3,6 +3,7 @@
 mod arguments;
 mod converted;
 mod progress;
+mod together;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use pretrain::{Bench, Conversion, Error, Inspection, forward, inspect, preset_si
 use pretrain_kernels::{Precision, prepare_process};
 use progress::{Shown, shares};
 use serde_json::json;
+use together::Ended;
 
 /// How the process ends. Clap itself ends it with 2.
 #[derive(Debug, Clone, Copy)]
@@ -22,22 +24,25 @@ enum Exit {
     Usage,
     Data,
     Runtime,
-    /// No room on a disk: the same command with `--resume` goes on when there is some.
+    /// No room on a disk, or a rank that is lost: the same command with `--resume` goes on when that has changed.
     Temporary,
     /// By this signal; what was done is kept.
     Interrupted(u8),
+    /// As the ranks did that this process started.
+    Ranks(u8),
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Usage => 2,
-            Exit::Data => 3,
-            Exit::Runtime => 4,
-            Exit::Temporary => 75,
-            Exit::Interrupted(signal) => 128 + signal,
-        })
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Usage => 2,
+            Self::Data => 3,
+            Self::Runtime => 4,
+            Self::Temporary => 75,
+            Self::Interrupted(signal) => 128 + signal,
+            Self::Ranks(code) => code,
+        }
     }
 }
 
@@ -46,7 +51,10 @@ fn main() -> ExitCode {
     prepare_process();
     let exit = match run(Arguments::parse()) {
         Ok((text, exit)) => {
-            print(&text);
+            // ranks but the first say nothing
+            if !text.is_empty() {
+                print(&text);
+            }
             exit
         }
         Err(error) => {
@@ -59,15 +67,21 @@ fn main() -> ExitCode {
             }
         }
     };
-    exit.into()
+    ExitCode::from(exit.code())
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
     match arguments.command {
         Command::Run { config, set, out, resume, ranks, output } => {
             let shown = Shown::start()?;
-            let outcome = Run { config, set, out: out.clone(), resume, ranks }.run(&shown)?;
-            let text = if output.json {
+            let run = Run { config, set, out: out.clone(), resume };
+            let (outcome, is_first) = match ranks.train(&run, output.json, &shown)? {
+                Ended::Launched(code) => return Ok((String::new(), Exit::Ranks(code))),
+                Ended::Trained(outcome, is_first) => (outcome, is_first),
+            };
+            let text = if !is_first {
+                String::new()
+            } else if output.json {
                 serde_json::to_string(&outcome)?
             } else {
                 let evaluation = outcome.evaluation.as_ref().map(|found| format!(": {}", shares(found)));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use pretrain::train::{Evaluation, Progress, Start, Watch};
+use pretrain_comm::Attempt;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// Without a terminal, one line per this long.
@@ -46,6 +47,11 @@ impl Shown {
     /// The signal that asked for the end.
     pub(crate) fn signal(&self) -> Option<u8> {
         u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
+    }
+
+    /// Processes were lost.
+    pub(crate) fn lost(&self, attempt: &Attempt) {
+        self.say(&attempt.to_string());
     }
 
     fn say(&self, text: &str) {

@@ -13,6 +13,7 @@ mod outside; // full disks, closed folders, rivals, signals, wrong words
 mod paper_corpora; // the corpora of the papers from raw pictures
 mod pictures; // raw pictures, boxes and backbones through the whole engine
 mod pretraining; // drawn pictures to a pre-trained model; killed and resumed
+mod ranks; // ranks that are processes: the same run, whatever happens to one of them
 mod readme; // its commands run as they stand there
 mod same_bytes; // threads and processes never change a byte; a changed plan is refused
 mod synth; // the drawn corpus: written, built, measured, the same in every run

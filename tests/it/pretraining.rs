@@ -11,21 +11,21 @@ use conformance::chance::Chance;
 use conformance::reference::say;
 use serde_json::Value;
 
-const STEPS: usize = 24;
+pub(crate) const STEPS: usize = 24;
 
 /// Shards of captions about drawn pictures, and a vocabulary.
-struct Made {
+pub(crate) struct Made {
     folder: tempfile::TempDir,
 }
 
-fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let (code, out, errors) = run(command);
     assert_eq!(code, 0, "{out}{errors}");
     out
 }
 
 impl Made {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = Self { folder: tempfile::tempdir().unwrap() };
         let corpus = made.path("corpus");
         succeed(pipeline_command(["synth", "--images", "60", "--seed", "3", "--out"]).arg(&corpus));
@@ -41,12 +41,16 @@ impl Made {
         made
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn pretrain(&self, out: &Path) -> Command {
-        let mut command = pretrain_command(["run", "pretrain/configs/debug.toml"]);
+    pub(crate) fn pretrain(&self, out: &Path) -> Command {
+        self.with_settings(pretrain_command(["run", "pretrain/configs/debug.toml"]), out)
+    }
+
+    /// `command` and all that is set for a run on these shards.
+    pub(crate) fn with_settings(&self, mut command: Command, out: &Path) -> Command {
         let data = |split: &str| format!("[{{ path = {:?} }}]", self.path(split));
         for set in [
             format!("model.tokenizer={}", self.path("words").display()),
@@ -62,7 +66,7 @@ impl Made {
     }
 }
 
-fn json(text: &str) -> Value {
+pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text.lines().last().unwrap()).unwrap()
 }
 

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use pretrain::Result;
 use pretrain::model::Pass;
 use pretrain_comm::Collective;
-use pretrain_training::{Checkpoints, Gradients, Metrics, Optimiser, Parameters, State, require_finite};
+use pretrain_training::{Checkpoints, Gradients, Metrics, Parameters, State, require_finite};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batches, Plan, Share};
@@ -111,8 +111,7 @@ pub fn fine_tune<T: Task, S>(
     let seed = settings.seed;
     let parameters = Parameters::new(tensors)?;
     let network = task.network(&parameters.tensors())?;
-    let mut optimiser =
-        Optimiser::new(settings.optimiser.rule, &parameters, |parameter| settings.optimiser.group(parameter));
+    let mut optimiser = settings.optimiser.of(&parameters, ranks);
 
     // ---- where it stands
     let damaged = |reason: &pretrain_training::Error| watch.damaged(reason);
@@ -166,6 +165,7 @@ pub fn fine_tune<T: Task, S>(
         let norm = gradients.clip(&parameters, settings.optimiser.clip, step)?;
         let rate = rates.rate(step + 1);
         optimiser.step(&parameters, &gradients, rate)?;
+        optimiser.share(&parameters, ranks)?;
         step += 1;
 
         // ---- everything below only tells, chooses and keeps
@@ -202,14 +202,13 @@ pub fn fine_tune<T: Task, S>(
                 }
             }
         }
-        if ranks.rank() == 0 && (is_last || step % settings.run.checkpoint_every == 0) {
+        if (is_last || step % settings.run.checkpoint_every == 0)
+            && let Some(remembered) = optimiser.save_on(&parameters, ranks)?
+        {
             let progress =
                 serde_json::to_value(Kept { best: best.clone() }).expect("numbers are always JSON");
             let state = State { step, seed, settings: settings_hash.to_owned(), progress };
-            let files = BTreeMap::from([
-                ("model", parameters.tensors()),
-                ("optimiser", optimiser.save(&parameters)?),
-            ]);
+            let files = BTreeMap::from([("model", parameters.tensors()), ("optimiser", remembered)]);
             checkpoints.commit(&state, &files, &|_| {})?;
         }
     }

@@ -148,8 +148,15 @@ fn eight() -> usize {
 }
 
 /// Keys that may differ when a run is resumed.
-pub(crate) const FREE: [&str; 6] =
-    ["run.log_every", "run.checkpoint_every", "run.keep", "data.verify", "data.threads", "data.read_ahead"];
+pub(crate) const FREE: [&str; 7] = [
+    "run.log_every",
+    "run.checkpoint_every",
+    "run.keep",
+    "data.verify",
+    "data.threads",
+    "data.read_ahead",
+    "optimiser.zero",
+];
 
 impl<T> Settings<T> {
     /// Refuses what cannot be meant, before anything is opened.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use candle_core::Tensor;
 use pretrain::train::in_threads;
@@ -34,6 +35,9 @@ pub struct Train {
     /// Ranks, which are threads of this process.
     pub ranks: usize,
 }
+
+/// How long ranks wait for one another: longer than any step, evaluation or checkpoint takes.
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// What a training starts with.
 #[derive(Debug)]
@@ -80,7 +84,7 @@ impl Train {
             let Self { out, resume, .. } = self;
             fine_tune(settings, &resolved.hash, &opened.task, &opened.tensors, out, *resume, ranks, watch)
         };
-        if self.ranks == 1 { rank(&Solo) } else { in_threads(self.ranks, &rank) }
+        if self.ranks == 1 { rank(&Solo) } else { in_threads(self.ranks, PATIENCE, &rank) }
     }
 
     fn settings<S: Serialize + DeserializeOwned>(&self) -> Result<Resolved<Settings<S>>> {

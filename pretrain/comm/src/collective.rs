@@ -40,3 +40,33 @@ pub trait Collective: Send + Sync {
     /// A rank that does not come or asks for something else.
     fn barrier(&self) -> Result<()>;
 }
+
+impl<C: Collective + ?Sized> Collective for &C {
+    fn rank(&self) -> usize {
+        (**self).rank()
+    }
+
+    fn world(&self) -> usize {
+        (**self).world()
+    }
+
+    fn all_reduce_sum(&self, values: &mut [f32]) -> Result<()> {
+        (**self).all_reduce_sum(values)
+    }
+
+    fn all_reduce_sum_f64(&self, values: &mut [f64]) -> Result<()> {
+        (**self).all_reduce_sum_f64(values)
+    }
+
+    fn broadcast(&self, values: &mut [f32], root: usize) -> Result<()> {
+        (**self).broadcast(values, root)
+    }
+
+    fn gather(&self, values: &[f64]) -> Result<Vec<Vec<f64>>> {
+        (**self).gather(values)
+    }
+
+    fn barrier(&self) -> Result<()> {
+        (**self).barrier()
+    }
+}

@@ -43,6 +43,26 @@ pub enum Error {
         /// Operations before it.
         number: u64,
     },
+    /// Ranks that are processes do not find one another, or not any more.
+    #[error(
+        "rank {rank} cannot be reached: {problem}; start all ranks with the same command, on one machine"
+    )]
+    Unreachable {
+        /// The rank.
+        rank: usize,
+        /// What the system says, or what is wrong with what it said.
+        problem: String,
+    },
+    /// A way to meet that this build or machine does not have.
+    #[error("{what} is not there: {problem}\n  hint: {hint}")]
+    Unavailable {
+        /// The way.
+        what: &'static str,
+        /// What is missing.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A rank that does not exist.
     #[error("there is no rank {rank} in a world of {world}")]
     NoSuchRank {

@@ -4,6 +4,10 @@
 //! depends on the numbers only, never on who came first. A rank that does not come is an error on all others that names
 //! it and the operation: a run ends, it does not hang.
 //!
+//! Ranks are [`threads`] of one process, [`Processes`] of one machine over Unix sockets, or processes under [`Mpi`] (feature
+//! `mpi`). All of them form a sum in the same order, so it has the same bits. [`Watched`] is for waits that end
+//! in no other way.
+//!
 //! ```
 //! use std::time::Duration;
 //! use pretrain_comm::{Collective, threads};
@@ -23,11 +27,20 @@
 
 mod collective;
 mod error;
+mod launch;
 mod meeting;
+mod mpi;
+mod processes;
 mod solo;
+mod sums;
 mod threads;
+mod watched;
 
 pub use collective::Collective;
 pub use error::{Error, Result};
+pub use launch::{Attempt, Launch};
+pub use mpi::Mpi;
+pub use processes::Processes;
 pub use solo::Solo;
 pub use threads::{Threads, threads};
+pub use watched::{Deadline, Stuck, Watched};

@@ -16,6 +16,16 @@ pub(crate) enum Payload {
     Doubles(Vec<f64>),
 }
 
+impl Payload {
+    pub(crate) fn singles(&self) -> Option<&[f32]> {
+        if let Self::Singles(values) = self { Some(values) } else { None }
+    }
+
+    pub(crate) fn doubles(&self) -> Option<&[f64]> {
+        if let Self::Doubles(values) = self { Some(values) } else { None }
+    }
+}
+
 /// What all have brought, in the order of the ranks.
 pub(crate) type Brought = Arc<Vec<Payload>>;
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::meeting::{Meeting, Payload};
+use crate::sums::add_in_order;
 use crate::{Collective, Error, Result};
 
 /// A rank of several that are threads of this process.
@@ -36,24 +37,14 @@ impl Collective for Threads {
     fn all_reduce_sum(&self, values: &mut [f32]) -> Result<()> {
         let operation = format!("all_reduce_sum of {} f32", values.len());
         let brought = self.meeting.bring(self.rank, operation, Payload::Singles(values.to_vec()))?;
-        values.fill(0.0);
-        for payload in brought.iter() {
-            if let Payload::Singles(theirs) = payload {
-                values.iter_mut().zip(theirs).for_each(|(sum, value)| *sum += value);
-            }
-        }
+        add_in_order(values, brought.iter().filter_map(Payload::singles));
         Ok(())
     }
 
     fn all_reduce_sum_f64(&self, values: &mut [f64]) -> Result<()> {
         let operation = format!("all_reduce_sum of {} f64", values.len());
         let brought = self.meeting.bring(self.rank, operation, Payload::Doubles(values.to_vec()))?;
-        values.fill(0.0);
-        for payload in brought.iter() {
-            if let Payload::Doubles(theirs) = payload {
-                values.iter_mut().zip(theirs).for_each(|(sum, value)| *sum += value);
-            }
-        }
+        add_in_order(values, brought.iter().filter_map(Payload::doubles));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pretrain_comm::Collective;
 use pretrain_kernels::{Precision, measured_peak};
-use pretrain_training::{Checkpoints, Gradients, Metrics, Optimiser, Parameters, State, require_finite};
+use pretrain_training::{Checkpoints, Gradients, Metrics, Parameters, State, require_finite, require_same};
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::{Evaluation, Probes, evaluate};
@@ -102,8 +102,7 @@ pub fn pretrain(
     let precision = settings.model.precision;
     let parameters = Parameters::new(&start.tensors)?;
     let learner = Learner::new(config, &parameters, precision, settings.model.recompute)?;
-    let mut optimiser =
-        Optimiser::new(settings.optimiser.rule, &parameters, |parameter| settings.optimiser.group(parameter));
+    let mut optimiser = settings.optimiser.of(&parameters, ranks);
     let probes = Probes::new(&settings.run.probes, &start.tokenizer)?;
 
     // ---- where it stands
@@ -116,6 +115,7 @@ pub fn pretrain(
         step = checkpoint.state().step;
         standing = checkpoint.progress::<Kept>()?.data;
     }
+    require_same(ranks, "the checkpoint that they go on from", &format!("updates = {step}"))?;
     let mut metrics = (ranks.rank() == 0).then(|| Metrics::open(run, step)).transpose()?;
 
     // ---- what lies ahead
@@ -180,6 +180,7 @@ pub fn pretrain(
         let norm = gradients.clip(&parameters, settings.optimiser.clip, step)?;
         let rate = rates.rate(step);
         optimiser.step(&parameters, &gradients, rate)?;
+        optimiser.share(&parameters, ranks)?;
         step += 1;
 
         // ---- everything below only tells and keeps
@@ -212,14 +213,13 @@ pub fn pretrain(
             }
             evaluation = Some(found);
         }
-        if ranks.rank() == 0 && (is_last || step % settings.run.checkpoint_every == 0) {
+        if (is_last || step % settings.run.checkpoint_every == 0)
+            && let Some(remembered) = optimiser.save_on(&parameters, ranks)?
+        {
             let progress =
                 serde_json::to_value(Kept { data: standing.clone() }).expect("numbers are always JSON");
             let state = State { step, seed, settings: settings_hash.to_owned(), progress };
-            let files = BTreeMap::from([
-                ("model", parameters.tensors()),
-                ("optimiser", optimiser.save(&parameters)?),
-            ]);
+            let files = BTreeMap::from([("model", parameters.tensors()), ("optimiser", remembered)]);
             checkpoints.commit(&state, &files, &|_| {})?;
         }
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use pretrain_comm::Collective;
 use pretrain_training::config::{Resolved, load};
 use pretrain_training::optimiser::Rule;
-use pretrain_training::{Decay, Group, Parameter, Schedule};
+use pretrain_training::{Decay, Group, Optimiser, Parameter, Parameters, Schedule};
 use serde::{Deserialize, Serialize};
 
 use super::sizes::ModelSettings;
@@ -59,6 +60,10 @@ pub struct OptimiserSettings {
     pub weight_decay: f64,
     /// The largest norm of all gradients together; without it they are as they are.
     pub clip: Option<f64>,
+    /// Whether each rank remembers only its part of the rule's state (Paper: 1910.02054, stage 1): less memory, the same
+    /// numbers.
+    #[serde(default)]
+    pub zero: bool,
 }
 
 /// Section `schedule`. Update k, from 0, takes the rate of step k, as in the published pre-training.
@@ -103,7 +108,7 @@ impl Default for RunSettings {
 }
 
 /// Keys that may differ when a run is resumed.
-pub(super) const FREE: [&str; 8] = [
+pub(super) const FREE: [&str; 9] = [
     "run.log_every",
     "run.evaluate_every",
     "run.checkpoint_every",
@@ -112,6 +117,7 @@ pub(super) const FREE: [&str; 8] = [
     "data.threads",
     "data.read_ahead",
     "model.recompute",
+    "optimiser.zero",
 ];
 
 impl Settings {
@@ -178,6 +184,16 @@ impl Settings {
 }
 
 impl OptimiserSettings {
+    /// The rule at work on `parameters`, with its memory split over `ranks` if that is asked for.
+    pub fn of(&self, parameters: &Parameters, ranks: &dyn Collective) -> Optimiser {
+        let group = |parameter: &Parameter| self.group(parameter);
+        if self.zero {
+            Optimiser::split(self.rule, parameters, group, ranks)
+        } else {
+            Optimiser::new(self.rule, parameters, group)
+        }
+    }
+
     /// How a parameter is treated: what is called bias or `LayerNorm` does not decay. A layer norm inside of a task's head has
     /// another name and decays, as published.
     pub fn group(&self, parameter: &Parameter) -> Group {

@@ -53,6 +53,19 @@ pub enum Error {
         /// `key: then, now` for every difference.
         differences: Vec<String>,
     },
+    /// Ranks that were started with different things, which would train something that neither means.
+    #[error(
+        "rank {rank} was started with another thing than rank 0: {what}\n  {differences}\n  hint: give all ranks the same \
+         command, program and data", differences = differences.join("\n  ")
+    )]
+    RanksDiffer {
+        /// What they differ in.
+        what: String,
+        /// The first that differs from rank 0.
+        rank: usize,
+        /// What each of the two has and the other has not.
+        differences: Vec<String>,
+    },
     /// A run's folder that holds a run already.
     #[error("{run} holds a run already; go on with --resume, or start elsewhere", run = run.display())]
     RunExists {

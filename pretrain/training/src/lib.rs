@@ -5,6 +5,7 @@
 //! [`Checkpoints`] entry. Everything that is drawn is a function of (seed, stream, step, index), so a loop that goes on
 //! from a checkpoint does what it would have done without stopping, to the bit.
 
+mod agreement;
 mod average;
 mod checkpoint;
 pub mod config;
@@ -17,6 +18,7 @@ mod parameters;
 mod quantile;
 mod schedule;
 
+pub use agreement::require_same;
 pub use average::WeightAverage;
 pub use checkpoint::{Checkpoint, Checkpoints, Newest, State};
 pub use error::{Error, Result};

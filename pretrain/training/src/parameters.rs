@@ -85,6 +85,22 @@ impl Parameters {
         })
     }
 
+    /// Calls `act` with the part of each parameter that lies in `range` of the flat vector, and with that part's place in it.
+    pub(crate) fn change_range(
+        &self,
+        range: Range<usize>,
+        mut act: impl FnMut(&mut [f32], Range<usize>),
+    ) -> Result<()> {
+        for parameter in self.iter() {
+            let (start, end) = (range.start.max(parameter.range.start), range.end.min(parameter.range.end));
+            if start < end {
+                let first = parameter.range.start;
+                parameter.change(|values| act(&mut values[start - first..end - first], start..end))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the numbers of saved tensors, which have the parameters' names and shapes. Other tensors may be there.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Scoring in blocks against one pair at a time, one rank against two, folds, shortlists.
 
+use std::time::Duration;
+
 use candle_core::IndexOp;
 use finetune_metrics::retrieval::{ScoreMatrix, recall};
 use pretrain::Example;
@@ -69,8 +71,11 @@ fn neither_ranks_nor_lists_change_a_score() {
     let matcher = made.matcher(Sight::Clr);
     let pairs = Pairs::all(gallery.n_pictures(), gallery.n_captions());
     let one = scorer(&made, &matcher, &gallery, 8).score(&pairs, &Solo, &|_| {}).unwrap();
-    let of_ranks =
-        |n| in_threads(n, &|ranks| scorer(&made, &matcher, &gallery, 8).score(&pairs, ranks, &|_| {}));
+    let of_ranks = |n| {
+        in_threads(n, Duration::from_secs(60), &|ranks| {
+            scorer(&made, &matcher, &gallery, 8).score(&pairs, ranks, &|_| {})
+        })
+    };
     assert_eq!(one, of_ranks(2).unwrap());
     assert_eq!(one, of_ranks(3).unwrap(), "more ranks than blocks");
 

@@ -68,6 +68,7 @@ fn settings(corpus: &Corpus, steps: u64) -> Settings {
             rule: Rule::AdamW(AdamW { epsilon: 1e-4, ..AdamW::default() }),
             weight_decay: 0.01,
             clip: Some(1.0),
+            zero: false,
         },
         schedule: ScheduleSettings {
             steps,

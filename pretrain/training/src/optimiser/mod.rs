@@ -4,10 +4,13 @@ mod adamw;
 mod oscar_adamw;
 mod rmsprop_tf;
 mod sgd;
+mod split;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use candle_core::Tensor;
+use pretrain_comm::Collective;
 use pretrain_kernels::{AdamWForm, AdamWSlices, AdamWStep, adamw as adamw_kernel};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -51,7 +54,11 @@ pub struct Optimiser {
     rule: Rule,
     groups: Vec<Group>,
     updates: u64,
-    /// One flat vector for each of the rule's [`state_names`](Rule::state_names).
+    /// The part of the flat vector that this rank updates; all of it where ranks do not share the work.
+    own: Range<usize>,
+    /// Whether that is not all.
+    is_split: bool,
+    /// For each of the rule's [`state_names`](Rule::state_names) one flat vector over `own`.
     states: [Vec<f32>; 2],
 }
 
@@ -79,14 +86,25 @@ const COUNTER: &str = "updates";
 impl Optimiser {
     /// Nothing remembered yet. `group` says for each parameter to which group it belongs.
     pub fn new(rule: Rule, parameters: &Parameters, group: impl Fn(&Parameter) -> Group) -> Self {
-        let states = rule.first_states().map(|first| match first {
-            Some(value) => vec![value; parameters.n_values()],
-            None => Vec::new(),
-        });
-        Self { rule, groups: parameters.iter().map(group).collect(), updates: 0, states }
+        Self::over(0..parameters.n_values(), rule, parameters, group)
     }
 
-    /// One update of all parameters at a learning rate.
+    fn over(
+        own: Range<usize>,
+        rule: Rule,
+        parameters: &Parameters,
+        group: impl Fn(&Parameter) -> Group,
+    ) -> Self {
+        let states = rule.first_states().map(|first| match first {
+            Some(value) => vec![value; own.len()],
+            None => Vec::new(),
+        });
+        let groups = parameters.iter().map(group).collect();
+        Self { rule, groups, updates: 0, own, is_split: false, states }
+    }
+
+    /// One update of all parameters at a learning rate. Of an optimiser that is [`split`](Self::split) it is the update of
+    /// this rank's part; [`share`](Self::share) brings the others'.
     ///
     /// # Errors
     /// Gradients of other parameters; the tensor library's.
@@ -103,11 +121,19 @@ impl Optimiser {
                 rate: rate * group.rate_factor,
                 weight_decay: group.weight_decay,
             };
-            let range = parameter.range();
-            let gradient = &gradients.values()[range.clone()];
-            let states = self.states.each_mut().map(|state| state.get_mut(range.clone()).unwrap_or_default());
-            let rule = self.rule;
-            parameter.change(|values| rule.update(update, Slices { parameter: values, gradient, states }))?;
+            let (whole, own) = (parameter.range(), &self.own);
+            let (start, end) = (whole.start.max(own.start), whole.end.min(own.end));
+            if start >= end {
+                continue;
+            }
+            let gradient = &gradients.values()[start..end];
+            let of_own = start - own.start..end - own.start;
+            let states =
+                self.states.each_mut().map(|state| state.get_mut(of_own.clone()).unwrap_or_default());
+            let (rule, of_parameter) = (self.rule, start - whole.start..end - whole.start);
+            parameter.change(|values| {
+                rule.update(update, Slices { parameter: &mut values[of_parameter], gradient, states });
+            })?;
         }
         Ok(())
     }
@@ -117,20 +143,42 @@ impl Optimiser {
         self.updates
     }
 
-    /// What is needed to go on later, as tensors: `<state>/<parameter>`, and the number of updates.
+    /// What is needed to go on later, as tensors: `<state>/<parameter>`, and the number of updates. An optimiser that is split
+    /// is saved by [`save_on`](Self::save_on).
     ///
     /// # Errors
     /// The tensor library's.
     pub fn save(&self, parameters: &Parameters) -> Result<BTreeMap<String, Tensor>> {
+        self.named(parameters, &self.states)
+    }
+
+    /// [`save`](Self::save) on rank 0, and nothing on the others. All ranks call it, and rank 0 collects what is split: what
+    /// is saved does not depend on how many ranks there were.
+    ///
+    /// # Errors
+    /// A rank that does not come; the tensor library's.
+    pub fn save_on(
+        &self,
+        parameters: &Parameters,
+        ranks: &dyn Collective,
+    ) -> Result<Option<BTreeMap<String, Tensor>>> {
+        if !self.is_split {
+            return (ranks.rank() == 0).then(|| self.save(parameters)).transpose();
+        }
+        let collected = self.collect_states(parameters.n_values(), ranks)?;
+        collected.map(|states| self.named(parameters, &states)).transpose()
+    }
+
+    fn named(&self, parameters: &Parameters, states: &[Vec<f32>; 2]) -> Result<BTreeMap<String, Tensor>> {
         let counter = Tensor::new(self.updates as i64, &candle_core::Device::Cpu)?;
         let mut tensors = BTreeMap::from([(COUNTER.to_owned(), counter)]);
-        for (name, state) in self.rule.state_names().iter().zip(&self.states) {
+        for (name, state) in self.rule.state_names().iter().zip(states) {
             tensors.extend(parameters.named(&format!("{name}/"), state)?);
         }
         Ok(tensors)
     }
 
-    /// Goes on from what [`save`](Self::save) gave.
+    /// Goes on from what [`save`](Self::save) or [`save_on`](Self::save_on) gave, on however many ranks.
     ///
     /// # Errors
     /// Tensors of another rule or of other parameters.
@@ -142,7 +190,10 @@ impl Optimiser {
             return Err(unfit("stands beside tensors of another rule"));
         }
         for (name, state) in names.iter().zip(&mut self.states) {
-            *state = parameters.flat(&format!("{name}/"), saved)?;
+            let mut all = parameters.flat(&format!("{name}/"), saved)?;
+            all.truncate(self.own.end);
+            *state = all.split_off(self.own.start);
+            state.shrink_to_fit();
         }
         self.updates = counter.to_scalar::<i64>()?.try_into().map_err(|_| unfit("is negative"))?;
         Ok(())

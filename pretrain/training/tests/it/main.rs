@@ -5,3 +5,4 @@
 mod kills; // a process that dies while it writes
 mod network; // a small network to train
 mod parallel; // ranks, accumulation, resuming
+mod split; // the optimiser's memory, shared
