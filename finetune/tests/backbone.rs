@@ -99,6 +99,8 @@ fn what_does_not_fit_is_said() {
     let out = folder.at("y.safetensors");
     let (timm, torchvision) = (checkpoint("wrapped_zip.pth"), checkpoint("torchvision_half_zip.pth"));
     fails(&forward("efficientnet_b9", &timm, &inputs, &out, &[]), 2, "there are efficientnet_b0, ");
+    let near = "the nearest are resnext50_32x4d, resnext50_32x8d, ";
+    fails(&forward("resnext50-32x4d", &timm, &inputs, &out, &[]), 2, near);
     fails(
         &forward("tf_efficientnet_b0", &timm, &inputs, &out, &["--flavour", "timm"]),
         2,
@@ -133,4 +135,28 @@ fn summary_counts() {
     fails(&finetune(&[&"summary", &"--arch", &"resnext50_32x4d", &"--size", &"0"]), 2, "0 is not in 1..");
     let table = finetune(&[&"summary", &"--arch", &"efficientnet_b0", &"--size", &"224"]);
     assert!(String::from_utf8_lossy(&table.stdout).contains("5,288,548"));
+}
+
+#[test]
+fn bench_measures_and_refuses_what_cannot_be() {
+    let bench = |arch: &str, more: &[&str]| {
+        let named: [&dyn AsRef<Path>; 8] =
+            [&"bench", &"--arch", &arch, &"--threads", &"1", &"--repeats", &"1", &"--json"];
+        let more: Vec<&dyn AsRef<Path>> = more.iter().map(|word| word as &dyn AsRef<Path>).collect();
+        finetune(&[&named[..], &more].concat())
+    };
+    for more in [&["--dtype", "f32"][..], &["--dtype", "bf16"], &["--mode", "train"]] {
+        let more = [&["--batch", "2", "--size", "32"], more].concat();
+        let got = object(&bench("efficientnet_half", &more));
+        let number = |key: &str| got[key].as_f64().unwrap_or_else(|| panic!("{key}"));
+        assert!(number("median_s") > 0.0 && (0.0..1.0).contains(&number("limit_share")), "{got}");
+        assert!((number("images_per_s") * number("median_s") - 2.0).abs() < 1e-9, "{got}");
+        assert!(number("peak_rss_bytes") > 1e6, "{got}");
+    }
+    fails(&bench("efficientnet_hal", &[]), 2, "the nearest are efficientnet_half, ");
+    fails(&bench("efficientnet_b0", &["--size", "31"]), 2, "--size 31 is less than");
+    fails(&bench("efficientnet_b0", &["--batch", "0"]), 2, "at least 1");
+    let one = ["--mode", "train", "--batch", "1", "--size", "32"];
+    fails(&bench("efficientnet_b0", &one), 2, "no variance");
+    fails(&bench("efficientnet_b0", &["--mode", "train", "--dtype", "bf16"]), 2, "--mode train is in f32");
 }

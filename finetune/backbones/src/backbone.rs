@@ -3,14 +3,17 @@
 //! b batch, n regions or cells, c channels, h and w of a map, d numbers of a vector, k classes.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use candle_core::{DType, Tensor};
-use pretrain_kernels::global_average_pool;
+use pretrain_kernels::image::{Number, VectorPath};
+use pretrain_kernels::{Precision, global_average_pool};
 
 use crate::architecture::{Architecture, Description};
 use crate::checkpoint::Checkpoint;
 use crate::efficientnet;
 use crate::flavour::Flavour;
+use crate::inference::{self, Engine, Parts, on};
 use crate::initialise::initialise;
 use crate::modules::{Linear, Mode};
 use crate::resnext;
@@ -28,6 +31,9 @@ pub struct Backbone {
     flavour: Flavour,
     n_classes: usize,
     network: Network,
+    precision: Precision,
+    path: VectorPath,
+    engine: OnceLock<Engine>,
 }
 
 /// What a network says about pictures.
@@ -41,9 +47,19 @@ pub struct Output {
 }
 
 #[derive(Debug)]
-enum Network {
+pub(crate) enum Network {
     EfficientNet(efficientnet::Network),
     ResNeXt(resnext::Network),
+}
+
+impl Network {
+    /// What it is compiled from.
+    pub(crate) fn parts<N: Number>(&self) -> Result<Parts<N>> {
+        match self {
+            Self::EfficientNet(network) => network.parts(),
+            Self::ResNeXt(network) => network.parts(),
+        }
+    }
 }
 
 impl Backbone {
@@ -92,7 +108,20 @@ impl Backbone {
                 Network::ResNeXt(resnext::Network::new(&description, &modules)?)
             }
         };
-        Ok(Self { architecture, flavour, n_classes, network })
+        let (precision, path, engine) = (Precision::F32, VectorPath::here(), OnceLock::new());
+        Ok(Self { architecture, flavour, n_classes, network, precision, path, engine })
+    }
+
+    /// The same network with inference in these numbers: activations and weights of bf16 where the processor has
+    /// instructions for them, sums in f32. Training is not concerned.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, engine: OnceLock::new(), ..self }
+    }
+
+    /// The same network with inference along `path`.
+    #[cfg(test)]
+    pub(crate) fn along(self, path: VectorPath) -> Self {
+        Self { path, engine: OnceLock::new(), ..self }
     }
 
     /// Logits and all stages of normalised pictures.
@@ -104,7 +133,27 @@ impl Backbone {
     /// Another shape or type.
     pub fn forward(&self, x_bchw: &Tensor) -> Result<Output> {
         check_map("x", x_bchw, 3)?;
-        self.output(x_bchw, Mode::Inference)
+        let Some(engine) = self.engine()? else { return self.output(x_bchw, Mode::Inference) };
+        let mut stages = Vec::with_capacity(5);
+        let logits_bk = on!(engine, network => network.logits(x_bchw, |stage| stages.push(stage), true))?;
+        let stages = stages.try_into().expect("a network has five stages");
+        Ok(Output { logits_bk, stages })
+    }
+
+    /// The logits of [`forward`](Self::forward) alone.
+    ///
+    /// # Shapes
+    /// - `x_bchw`: \[b, 3, h, w\], f32
+    /// - result: \[b, k\]
+    ///
+    /// # Errors
+    /// Another shape or type.
+    pub fn logits(&self, x_bchw: &Tensor) -> Result<Tensor> {
+        check_map("x", x_bchw, 3)?;
+        match self.engine()? {
+            Some(engine) => on!(engine, network => network.logits(x_bchw, drop, false)),
+            None => Ok(self.output(x_bchw, Mode::Inference)?.logits_bk),
+        }
     }
 
     /// Logits in training: normalisation takes the statistics of the batch, which `pass` collects, and blocks and
@@ -134,9 +183,9 @@ impl Backbone {
     /// Another shape or type.
     pub fn stride16_map(&self, x_bchw: &Tensor) -> Result<Tensor> {
         check_map("x", x_bchw, 3)?;
-        match &self.network {
-            Network::EfficientNet(network) => network.stride16_map(x_bchw, Mode::Inference),
-            Network::ResNeXt(network) => network.stride16_map(x_bchw, Mode::Inference),
+        match self.engine()? {
+            Some(engine) => on!(engine, network => network.stride16_map(x_bchw)),
+            None => self.stride16_layers(x_bchw),
         }
     }
 
@@ -151,11 +200,10 @@ impl Backbone {
     /// Another shape or type.
     pub fn region_vectors(&self, rois_nchw: &Tensor) -> Result<Tensor> {
         check_map("the regions", rois_nchw, self.architecture.stage_widths()[3])?;
-        let last_nchw = match &self.network {
-            Network::EfficientNet(network) => network.last_stage(rois_nchw, Mode::Inference)?,
-            Network::ResNeXt(network) => network.last_stage(rois_nchw, Mode::Inference)?,
-        };
-        Ok(global_average_pool(&self.head(&last_nchw, Mode::Inference)?)?)
+        match self.engine()? {
+            Some(engine) => on!(engine, network => network.region_vectors(rois_nchw)),
+            None => Ok(global_average_pool(&self.last_layers(rois_nchw)?)?),
+        }
     }
 
     /// The last map before the mean, whose columns are the vectors of grid cells.
@@ -168,15 +216,10 @@ impl Backbone {
     /// Another shape or type.
     pub fn head_map(&self, x_bchw: &Tensor) -> Result<Tensor> {
         check_map("x", x_bchw, 3)?;
-        let last_bchw = match &self.network {
-            Network::EfficientNet(network) => {
-                network.last_stage(&network.stride16_map(x_bchw, Mode::Inference)?, Mode::Inference)?
-            }
-            Network::ResNeXt(network) => {
-                network.last_stage(&network.stride16_map(x_bchw, Mode::Inference)?, Mode::Inference)?
-            }
-        };
-        self.head(&last_bchw, Mode::Inference)
+        match self.engine()? {
+            Some(engine) => on!(engine, network => network.head_map(x_bchw)),
+            None => self.last_layers(&self.stride16_layers(x_bchw)?),
+        }
     }
 
     /// The classifier's opinion of vectors: of regions, or of single cells of [`head_map`](Self::head_map), whose
@@ -191,9 +234,10 @@ impl Backbone {
     pub fn classify(&self, vectors_nd: &Tensor) -> Result<Tensor> {
         let width = self.feature_width();
         match vectors_nd.dims() {
-            [_, d] if *d == width && vectors_nd.dtype() == DType::F32 => {
-                self.classifier().forward(vectors_nd)
-            }
+            [_, d] if *d == width && vectors_nd.dtype() == DType::F32 => match self.engine()? {
+                Some(engine) => on!(engine, network => network.classify(vectors_nd)),
+                None => self.classifier().forward(vectors_nd),
+            },
             _ => Err(unfit("the vectors", format!("[n, {width}] of F32"), vectors_nd)),
         }
     }
@@ -235,6 +279,35 @@ impl Backbone {
             Mode::Training(pass) => pass.dropout(&averaged_bd)?,
         };
         Ok(Output { logits_bk: self.classifier().forward(&averaged_bd)?, stages })
+    }
+
+    /// The compiled network, made at the first call; none of weights that change under it.
+    fn engine(&self) -> Result<Option<&Engine>> {
+        if !inference::is_fixed(&self.classifier().w_oi) {
+            return Ok(None);
+        }
+        if let Some(engine) = self.engine.get() {
+            return Ok(Some(engine));
+        }
+        let engine = Engine::new(&self.network, self.precision, self.path)?;
+        Ok(Some(self.engine.get_or_init(|| engine)))
+    }
+
+    /// [`stride16_map`](Self::stride16_map) of tensors.
+    fn stride16_layers(&self, x_bchw: &Tensor) -> Result<Tensor> {
+        match &self.network {
+            Network::EfficientNet(network) => network.stride16_map(x_bchw, Mode::Inference),
+            Network::ResNeXt(network) => network.stride16_map(x_bchw, Mode::Inference),
+        }
+    }
+
+    /// From the map of stride 16 to what is averaged, of tensors.
+    fn last_layers(&self, x_bchw: &Tensor) -> Result<Tensor> {
+        let last_bchw = match &self.network {
+            Network::EfficientNet(network) => network.last_stage(x_bchw, Mode::Inference)?,
+            Network::ResNeXt(network) => network.last_stage(x_bchw, Mode::Inference)?,
+        };
+        self.head(&last_bchw, Mode::Inference)
     }
 
     /// From the last stage to what is averaged.

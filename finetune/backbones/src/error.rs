@@ -6,10 +6,12 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// No network of that name.
-    #[error("no architecture is called {name:?}; there are {known}")]
+    #[error("no architecture is called {name:?}; the nearest are {nearest}; there are {known}")]
     UnknownArchitecture {
         /// What was asked for.
         name: String,
+        /// The names most like it.
+        nearest: String,
         /// All names.
         known: String,
     },

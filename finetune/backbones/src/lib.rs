@@ -22,6 +22,7 @@ mod checkpoint;
 mod efficientnet;
 mod error;
 mod flavour;
+mod inference;
 mod initialise;
 mod layer;
 mod modules;

@@ -27,6 +27,16 @@ pub(crate) enum PaddingRule {
     Same,
 }
 
+impl PaddingRule {
+    /// The zeros around a map of `size` = \[h, w\].
+    pub(crate) fn padding(self, size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> Padding {
+        match self {
+            Self::Symmetric => Padding::symmetric((kernel[0] - 1) / 2),
+            Self::Same => Padding::same(size, kernel, stride, [1, 1]),
+        }
+    }
+}
+
 /// A convolution with a square kernel.
 #[derive(Debug)]
 pub(crate) struct Convolution {
@@ -45,10 +55,7 @@ impl Convolution {
         let (_, _, h, w) = x_bihw.dims4()?;
         let (_, _, kernel_h, kernel_w) = self.w_oihw.dims4()?;
         let (kernel, stride, dilation) = ([kernel_h, kernel_w], [self.stride; 2], [1, 1]);
-        let padding = match self.padding {
-            PaddingRule::Symmetric => Padding::symmetric((kernel_h - 1) / 2),
-            PaddingRule::Same => Padding::same([h, w], kernel, stride, dilation),
-        };
+        let padding = self.padding.padding([h, w], kernel, stride);
         let geometry = ConvGeometry { stride, padding, dilation, groups: self.groups };
         Ok(conv2d(x_bihw, &self.w_oihw, self.bias_o.as_ref(), &geometry)?)
     }

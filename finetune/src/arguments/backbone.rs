@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use finetune::backbone::{DataFormat, Eval, Export, Forward, Summarise, Train};
+use finetune::backbone::{Bench, BenchMode, DataFormat, Eval, Export, Forward, Summarise, Train};
 use finetune_backbones::training::Evaluation;
 use finetune_backbones::{Architecture, Flavour};
+use pretrain_kernels::Precision;
 use serde_json::json;
 
 use super::Output;
@@ -102,6 +103,32 @@ pub(crate) enum Backbone {
         #[command(flatten)]
         output: Output,
     },
+    /// The speed of a network on made-up pictures, to be put beside other programs
+    Bench {
+        /// timm's name: efficientnet_b0, tf_efficientnet_b3, resnext50_32x4d ...
+        #[arg(long, value_name = "NAME")]
+        arch: Architecture,
+        /// Pictures at once
+        #[arg(long, default_value_t = 8)]
+        batch: usize,
+        /// Height and width of a picture
+        #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+        size: u16,
+        /// Numbers of inference
+        #[arg(long, default_value = "f32")]
+        dtype: NumberArgument,
+        /// Logits, or whole training steps
+        #[arg(long, default_value = "forward")]
+        mode: ModeArgument,
+        /// Threads; without it one a core
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Batches that are measured
+        #[arg(long, default_value_t = 20)]
+        repeats: usize,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -122,6 +149,36 @@ pub(crate) enum FormatArgument {
 pub(crate) enum NamesArgument {
     Timm,
     Torchvision,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum NumberArgument {
+    F32,
+    Bf16,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ModeArgument {
+    Forward,
+    Train,
+}
+
+impl From<NumberArgument> for Precision {
+    fn from(argument: NumberArgument) -> Self {
+        match argument {
+            NumberArgument::F32 => Self::F32,
+            NumberArgument::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+impl From<ModeArgument> for BenchMode {
+    fn from(argument: ModeArgument) -> Self {
+        match argument {
+            ModeArgument::Forward => Self::Forward,
+            ModeArgument::Train => Self::Train,
+        }
+    }
 }
 
 impl From<FormatArgument> for DataFormat {
@@ -189,6 +246,15 @@ impl Backbone {
             }
             Self::Export { run, out, names, last, output } => {
                 table(Export { run, out, names: names.into(), last }.run()?, output)
+            }
+            Self::Bench { arch, batch, size, dtype, mode, threads, repeats, output } => {
+                let (precision, mode) = (dtype.into(), mode.into());
+                let bench = Bench { architecture: arch, batch, size: size.into(), precision, mode, repeats };
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build()?;
+                table(
+                    serde_json::to_value(pool.install(|| bench.run().map_err(anyhow::Error::from))?)?,
+                    output,
+                )
             }
             Self::Summary { arch, size, output } => {
                 let summarise = Summarise { architecture: arch, size: size.into() };

@@ -1,5 +1,6 @@
 //! `finetune backbone`: networks seen from outside, and trained.
 
+mod bench;
 mod eval;
 mod export;
 mod forward;
@@ -10,6 +11,7 @@ mod train;
 
 use std::path::PathBuf;
 
+pub use bench::{Bench, BenchMode, BenchReport};
 pub use eval::Eval;
 pub use export::Export;
 pub use forward::Forward;

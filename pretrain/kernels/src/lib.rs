@@ -1,7 +1,8 @@
 //! Operations with backward on candle tensors, f32 and f64 on the CPU. Of convolutional networks: convolution (dense,
 //! grouped, depthwise), batch normalisation, pooling, RoIAlign. Of transformers: attention over packed sequences, layer
 //! normalisation with the residual, embeddings, linear layers with GELU, cross-entropy over a vocabulary. For both:
-//! activations, dropout from a counter, scaled channels, cross-entropy of soft targets, one-pass AdamW.
+//! activations, dropout from a counter, scaled channels, cross-entropy of soft targets, one-pass AdamW. Trained
+//! convolutional networks have layers of their own, without backward, in [`image`].
 //!
 //! * A result depends neither on the number of threads nor on the neighbours in a batch, to the bit: work is cut into
 //!   tiles that the sizes of one sample fix, each computed by one thread, and sums run in a fixed order.
@@ -43,6 +44,7 @@ mod dropout;
 mod element;
 mod embedding;
 mod error;
+pub mod image;
 mod layer_norm;
 mod linear;
 mod linear_gelu;

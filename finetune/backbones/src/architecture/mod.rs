@@ -134,6 +134,7 @@ impl FromStr for Architecture {
         let entry =
             TABLE.iter().find(|entry| entry.name == name).ok_or_else(|| Error::UnknownArchitecture {
                 name: text.to_owned(),
+                nearest: nearest(name).join(", "),
                 known: Self::names().collect::<Vec<_>>().join(", "),
             })?;
         let Some(tag) = tag else { return Ok(Self { entry, tag: None }) };
@@ -146,6 +147,30 @@ impl FromStr for Architecture {
             }),
         }
     }
+}
+
+/// The three names that the fewest changes of a letter lead to.
+fn nearest(name: &str) -> Vec<&'static str> {
+    const SHOWN: usize = 3;
+    let mut names: Vec<&str> = Architecture::names().collect();
+    names.sort_by_cached_key(|known| changes(name, known));
+    names.truncate(SHOWN);
+    names
+}
+
+/// Letters to insert, remove or replace on the way from one word to another.
+fn changes(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, letter) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 impl fmt::Display for Architecture {

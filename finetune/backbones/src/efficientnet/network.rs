@@ -3,10 +3,12 @@
 //! b batch, c channels, h and w of the map, s squeezed channels.
 
 use candle_core::Tensor;
+use pretrain_kernels::image::{Activation, Number};
 use pretrain_kernels::{global_average_pool, scale_channels, sigmoid, swish};
 
 use super::description::{self, BlockNames, Description};
 use crate::Result;
+use crate::inference::{self, Parts, classifier, excitation};
 use crate::modules::{BatchNorm, Convolution, Linear, Mode};
 use crate::weights::Modules;
 
@@ -85,6 +87,26 @@ impl Network {
         &self.classifier
     }
 
+    /// What a compiled network is made of.
+    pub(crate) fn parts<N: Number>(&self) -> Result<Parts<N>> {
+        let blocks = |stages: std::ops::Range<usize>| {
+            self.stages[stages].iter().flatten().map(Block::compiled).collect::<Result<Vec<_>>>()
+        };
+        let mut first = vec![inference::Block::Stem(self.stem.folded()?.stem(Activation::Swish))];
+        first.extend(blocks(0..1)?);
+        Ok(Parts {
+            stages: [
+                first,
+                blocks(1..2)?,
+                blocks(2..3)?,
+                blocks(3..STRIDE_16 + 1)?,
+                blocks(STRIDE_16 + 1..7)?,
+            ],
+            head: Some(inference::Block::Single(self.head.folded()?.layer(Activation::Swish))),
+            classifier: classifier(&self.classifier)?,
+        })
+    }
+
     fn blocks(&self, stages: std::ops::Range<usize>, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut blocks = self.stages[stages].iter().flatten();
         blocks.try_fold(x_bchw.clone(), |x_bchw, block| block.forward(&x_bchw, mode))
@@ -94,6 +116,10 @@ impl Network {
 impl ConvNorm {
     fn new(modules: &Modules<'_>, [conv, norm]: &[String; 2], stride: usize, groups: usize) -> Result<Self> {
         Ok(Self { conv: modules.convolution(conv, stride, groups)?, norm: modules.batch_norm(norm)? })
+    }
+
+    fn folded(&self) -> Result<inference::Folded> {
+        inference::Folded::new(&self.conv, &self.norm)
     }
 
     fn linear(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
@@ -121,6 +147,21 @@ impl Block {
             project: ConvNorm::new(modules, &names.project, 1, 1)?,
             is_residual: block.is_residual(),
             place,
+        })
+    }
+
+    fn compiled<N: Number>(&self) -> Result<inference::Block<N>> {
+        let expand = self
+            .expand
+            .as_ref()
+            .map(|expand| Ok::<_, crate::Error>(expand.folded()?.layer(Activation::Swish)));
+        Ok(inference::Block::Inverted {
+            expand: expand.transpose()?,
+            depthwise: self.depthwise.folded()?.depthwise(Activation::Swish),
+            width: self.depthwise.conv.groups,
+            excitation: excitation(&self.reduce, &self.excite)?,
+            project: self.project.folded()?.layer(Activation::None),
+            is_residual: self.is_residual,
         })
     }
 

@@ -3,10 +3,12 @@
 //! b batch, c channels, h and w of the map.
 
 use candle_core::Tensor;
+use pretrain_kernels::image::{Activation, MaxPool, Number};
 use pretrain_kernels::{max_pool2d, relu};
 
 use super::description::{self, Description};
 use crate::Result;
+use crate::inference::{self, Folded, Parts, classifier};
 use crate::modules::{BatchNorm, Convolution, Linear, Mode};
 use crate::weights::Modules;
 
@@ -63,6 +65,25 @@ impl Network {
         &self.classifier
     }
 
+    /// What a compiled network is made of.
+    pub(crate) fn parts<N: Number>(&self) -> Result<Parts<N>> {
+        let blocks = |stage: usize| self.stages[stage].iter().map(Block::compiled);
+        let stem = Folded::new(&self.conv, &self.norm)?.stem(Activation::Relu);
+        let pool = MaxPool { kernel: 3, stride: 2, padding: 1 };
+        let pooled = inference::Block::Pool(pool, self.conv.w_oihw.dims4()?.0);
+        Ok(Parts {
+            stages: [
+                vec![inference::Block::Stem(stem)],
+                std::iter::once(Ok(pooled)).chain(blocks(0)).collect::<Result<_>>()?,
+                blocks(1).collect::<Result<_>>()?,
+                blocks(2).collect::<Result<_>>()?,
+                blocks(3).collect::<Result<_>>()?,
+            ],
+            head: None,
+            classifier: classifier(&self.classifier)?,
+        })
+    }
+
     fn stem(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         Ok(relu(&self.norm.forward(&self.conv.forward(x_bchw)?, mode)?)?)
     }
@@ -93,6 +114,19 @@ impl Block {
             None
         };
         Ok(Self { convs, norms, shortcut })
+    }
+
+    fn compiled<N: Number>(&self) -> Result<inference::Block<N>> {
+        let folded = |i: usize| Folded::new(&self.convs[i], &self.norms[i]);
+        let shortcut = self.shortcut.as_ref().map(|(conv, norm)| Folded::new(conv, norm)).transpose()?;
+        Ok(inference::Block::Bottleneck {
+            convs: [
+                folded(0)?.layer(Activation::Relu),
+                folded(1)?.layer(Activation::Relu),
+                folded(2)?.layer(Activation::Relu),
+            ],
+            shortcut: shortcut.map(|shortcut| shortcut.layer(Activation::None)),
+        })
     }
 
     pub(super) fn forward(&self, input_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {

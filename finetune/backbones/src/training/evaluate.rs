@@ -64,7 +64,7 @@ pub fn evaluate(
             continue;
         }
         let labels = std::mem::take(&mut pixels.labels);
-        let logits_bk = backbone.forward(&pixels.tensor(pictures.side())?)?.logits_bk;
+        let logits_bk = backbone.logits(&pixels.tensor(pictures.side())?)?;
         let targets_bk = Tensor::from_vec(smoothed(&labels, k, 0.0), (labels.len(), k), &Device::Cpu)?;
         sums[0] += f64::from(soft_cross_entropy(&logits_bk, &targets_bk)?.sum_all()?.to_scalar::<f32>()?);
         for (logits_k, label) in logits_bk.to_vec2::<f32>()?.iter().zip(&labels) {

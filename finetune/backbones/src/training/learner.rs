@@ -110,6 +110,11 @@ impl Learner {
         self.parameters.tensors().into_iter().chain(self.statistics.tensors()).collect()
     }
 
+    /// As [`weights`](Self::weights), for a network that does not learn: until the next step.
+    pub(crate) fn fixed_weights(&self) -> BTreeMap<String, Tensor> {
+        self.weights().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect()
+    }
+
     /// Replaces all tensors.
     ///
     /// # Errors

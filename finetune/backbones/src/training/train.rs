@@ -246,10 +246,12 @@ pub fn train(
             metrics.record(step, "train", &figures)?;
         }
         if let Some(held_out) = held_out.filter(|_| step == total || step % evaluate_every == 0) {
-            let averaged = average.as_ref().map(|average| average.tensors()).transpose()?;
-            let averaged = averaged.map(|weights| learner.with_weights(&weights)).transpose()?;
-            let backbone = averaged.as_ref().unwrap_or(learner.backbone());
-            let found = evaluate(backbone, held_out, settings.batch.micro, settings.run.unreadable, ranks)?;
+            let weights = match &average {
+                Some(average) => average.tensors()?,
+                None => learner.fixed_weights(),
+            };
+            let backbone = learner.with_weights(&weights)?;
+            let found = evaluate(&backbone, held_out, settings.batch.micro, settings.run.unreadable, ranks)?;
             if let Some(metrics) = &mut metrics {
                 let figures = [("top1", found.top1), ("top5", found.top5), ("loss", found.loss)];
                 metrics.record(step, "eval", &figures)?;

@@ -16,6 +16,7 @@ mod dropout;
 mod elementwise;
 mod embedding;
 mod golden;
+mod image;
 mod layer_norm;
 mod linear_gelu;
 mod pool;
