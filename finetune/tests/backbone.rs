@@ -6,6 +6,9 @@ use std::process::{Command, Output};
 
 use candle_core::{DType, Device, Tensor};
 use finetune_backbones::Backbone;
+use finetune_backbones::training::{Learner, NetworkSettings};
+use finetune_regions::decoding::{Limits, Picture, decode};
+use finetune_regions::encode_png;
 use serde_json::Value;
 
 struct Folder(tempfile::TempDir);
@@ -159,4 +162,95 @@ fn bench_measures_and_refuses_what_cannot_be() {
     let one = ["--mode", "train", "--batch", "1", "--size", "32"];
     fails(&bench("efficientnet_b0", &one), 2, "no variance");
     fails(&bench("efficientnet_b0", &["--mode", "train", "--dtype", "bf16"]), 2, "--mode train is in f32");
+}
+
+/// A picture of 90 x 60 with a bright square.
+fn picture(folder: &Folder) -> PathBuf {
+    let rgb = (0..90 * 60).flat_map(|i| {
+        let (x, y) = (i % 90, i / 90);
+        if (50..75).contains(&x) && (20..45).contains(&y) { [250, 200, 40] } else { [60, x as u8, y as u8] }
+    });
+    let png = encode_png(&Picture { width: 90, height: 60, rgb: rgb.collect() }).expect("a picture");
+    let path = folder.at("picture.png");
+    std::fs::write(&path, png).expect("writing");
+    path
+}
+
+#[test]
+fn cam_shows_what_makes_the_logit() {
+    let folder = Folder::new();
+    let settings = NetworkSettings {
+        architecture: "resnext26_16x4d".to_owned(),
+        weights: None,
+        new_classifier: false,
+        zero_classifier: false,
+        zero_residual: false,
+        drop_connect: 0.0,
+        dropout: 0.0,
+        norm_momentum: None,
+    };
+    let drawn = Learner::start(&settings, 4, 10).expect("a network").weights();
+    let drawn: Vec<(&str, &Tensor)> = drawn.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let weights = folder.save("weights.safetensors", &drawn);
+    let (image, out) = (picture(&folder), folder.at("cam.png"));
+    let cam = |more: &[&str]| {
+        let named: [&dyn AsRef<Path>; 9] = [
+            &"cam",
+            &"--arch",
+            &"resnext26_16x4d",
+            &"--weights",
+            &weights,
+            &"--image",
+            &image,
+            &"--out",
+            &out,
+        ];
+        let more: Vec<&dyn AsRef<Path>> = more.iter().map(|word| word as &dyn AsRef<Path>).collect();
+        finetune(&[&named[..], &more].concat())
+    };
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let likeliest = object(&cam(&["--size", "96", "--json"]));
+    let mut sum = 0.0;
+    for class in 0..10 {
+        let got = object(&cam(&["--size", "96", "--class", &class.to_string(), "--json"]));
+        let rows = got["map"].as_array().expect("rows");
+        // the short side of 96 / 0.875 = 109 pixels, the long one of 164
+        assert_eq!((rows.len(), rows[0].as_array().expect("cells").len()), (4, 6));
+        let cells: Vec<f64> =
+            rows.iter().flat_map(|row| row.as_array().expect("cells")).map(number).collect();
+        let mean = cells.iter().sum::<f64>() / cells.len() as f64;
+        let logit = number(&got["logit"]);
+        assert!((mean + number(&got["bias"]) - logit).abs() < 1e-4 * logit.abs().max(1.0), "{got}");
+        assert!(number(&got["probability"]) <= number(&likeliest["probability"]));
+        sum += number(&got["probability"]);
+    }
+    assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+    // the picture and the same under the map, each enlarged to 640 pixels
+    let drawn = decode(&std::fs::read(&out).expect("a file"), &Limits::default()).expect("a PNG");
+    assert!(drawn.width > 2 * 640 && drawn.height > 426, "{} x {}", drawn.width, drawn.height);
+    let at = |x: u32, y: u32| &drawn.rgb[3 * (y * drawn.width + x) as usize..][..3];
+    assert_eq!(at(320 + 120, 230), [250, 200, 40], "the picture is as it was");
+    assert_ne!(at(drawn.width - 640 + 320 + 120, 230), [250, 200, 40], "nothing lies over it");
+    let table = cam(&[]);
+    let table = String::from_utf8_lossy(&table.stdout);
+    assert!(table.contains("8 x 12 cells"), "{table}");
+
+    fails(&cam(&["--class", "10"]), 2, "no class \"10\": these weights come without names");
+    let names: Vec<String> = (0..10).map(|class| format!("thing{class}")).collect();
+    let description = serde_json::json!({ "arch": "resnext26_16x4d", "classes": names, "side": 64 });
+    std::fs::write(folder.at("weights.json"), description.to_string()).expect("writing");
+    let got = object(&cam(&["--class", "thing3", "--json"]));
+    assert_eq!((&got["class"], &got["index"]), (&"thing3".into(), &3.into()));
+    assert_eq!(got["map"].as_array().expect("rows").len(), 3, "73 pixels of the described side");
+    fails(&cam(&["--class", "thin7"]), 2, "no class is called \"thin7\"; the nearest are thing7, ");
+    std::fs::write(folder.at("weights.json"), r#"{"arch": "a", "classes": ["one"]}"#).expect("writing");
+    fails(&cam(&[]), 3, "describes 1 classes, the weights have 10");
+    std::fs::write(folder.at("weights.json"), "{").expect("writing");
+    fails(&cam(&[]), 3, "is no JSON");
+    std::fs::remove_file(folder.at("weights.json")).expect("removing");
+    std::fs::write(&image, "no picture").expect("writing");
+    fails(&cam(&[]), 3, "picture.png: not a JPEG");
+    std::fs::remove_file(&image).expect("removing");
+    fails(&cam(&[]), 3, "cannot read");
+    fails(&finetune(&[&"cam", &"--image", &image, &"--out", &out]), 2, "--run");
 }

@@ -136,6 +136,17 @@ fn train_eval_export() {
     let table = finetune(&[&"eval", &"--run", &run]);
     assert!(String::from_utf8_lossy(&table.stdout).contains("taken for"));
 
+    // where a class is seen; classes have their names
+    let (image, map) = (folder.at("held/green/101.png"), folder.at("cam.png"));
+    let cam: [&dyn AsRef<Path>; 10] =
+        [&"cam", &"--run", &run, &"--image", &image, &"--class", &"green", &"--out", &map, &"--json"];
+    let seen = object(&finetune(&cam));
+    assert_eq!((&seen["class"], &seen["index"]), (&"green".into(), &1.into()));
+    assert!(map.exists() && seen["probability"].as_f64().expect("a share") <= 1.0);
+    let other: [&dyn AsRef<Path>; 9] =
+        [&"cam", &"--run", &run, &"--image", &image, &"--class", &"gren", &"--out", &map];
+    fails(&finetune(&other), 2, "the nearest are green, red, blue-last");
+
     // the weights that others read are those that were examined
     let out = folder.at("weights.safetensors");
     let described = object(&finetune(&[&"export", &"--run", &run, &"--out", &out, &"--json"]));

@@ -98,7 +98,7 @@ fn the_command_line_is_the_frozen_one() {
     is_frozen("pipeline-help.txt", &help);
 
     let mut help = String::new();
-    for verb in ["forward", "train", "eval", "export", "summary"] {
+    for verb in ["forward", "train", "eval", "export", "cam", "scale", "summary"] {
         let mut command = Command::new(finetune());
         help.push_str(&format!(
             "---- backbone {verb}\n{}",

@@ -318,7 +318,7 @@ impl Backbone {
         }
     }
 
-    fn classifier(&self) -> &Linear {
+    pub(crate) fn classifier(&self) -> &Linear {
         match &self.network {
             Network::EfficientNet(network) => network.classifier(),
             Network::ResNeXt(network) => network.classifier(),

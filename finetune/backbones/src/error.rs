@@ -27,6 +27,14 @@ pub enum Error {
         /// All tags of that name.
         known: String,
     },
+    /// What stands behind the name, or how it is to be scaled, makes no network.
+    #[error("{architecture}: {problem}")]
+    Change {
+        /// The network.
+        architecture: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// The name, the keys of the file and the flavour that was asked for contradict one another.
     #[error("{architecture}: {problem}")]
     Flavour {
@@ -113,6 +121,14 @@ pub enum Error {
     NoClasses {
         /// The network.
         architecture: String,
+    },
+    /// A class that the network does not have.
+    #[error("there is no class {class}; the network's {classes} classes are numbered from 0 to {last}", last = classes.saturating_sub(1))]
+    NoSuchClass {
+        /// What was asked for.
+        class: usize,
+        /// How many there are.
+        classes: usize,
     },
     /// A kernel refused.
     #[error(transparent)]

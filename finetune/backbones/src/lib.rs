@@ -19,6 +19,7 @@
 mod architecture;
 mod backbone;
 mod checkpoint;
+mod class_map;
 mod efficientnet;
 mod error;
 mod flavour;
@@ -27,6 +28,7 @@ mod initialise;
 mod layer;
 mod modules;
 mod names;
+mod nearest;
 mod resnext;
 mod summary;
 #[cfg(test)]
@@ -38,7 +40,10 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use backbone::{Backbone, Output};
+pub use class_map::ClassMap;
 pub use error::{Error, Result};
 pub use flavour::Flavour;
+pub use nearest::nearest;
+pub use resnext::Form;
 pub use summary::{LayerSummary, Summary};
 pub use training_pass::TrainingPass;

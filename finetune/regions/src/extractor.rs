@@ -134,6 +134,13 @@ impl Extractor {
     }
 
     fn prepared(&self, picture: &Picture) -> Result<(Tensor, Prepared), Error> {
+        let architecture = self.backbone.architecture();
+        if architecture.stride() != CELL as usize {
+            let problem = format!(
+                "{architecture} is for pictures of 32 x 32 and has no map of stride {MAP_STRIDE}; take another network"
+            );
+            return Err(Error::Preparation { problem });
+        }
         let [short, long_at_most] = self.sides;
         let mut prepared = self.preparation(Resize::ShortSide { short, long_at_most }).prepare(picture)?;
         let shape = (1, 3, prepared.height as usize, prepared.width as usize);

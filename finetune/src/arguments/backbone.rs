@@ -1,13 +1,19 @@
 //! The command line of `finetune backbone`.
 
+mod question;
+
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use finetune::backbone::{Bench, BenchMode, DataFormat, Eval, Export, Forward, Summarise, Train};
+use finetune::backbone::{
+    Bench, BenchMode, Cam, CamNetwork, DataFormat, Eval, Export, Forward, Scale, Summarise, Train,
+};
 use finetune_backbones::training::Evaluation;
 use finetune_backbones::{Architecture, Flavour};
 use pretrain_kernels::Precision;
 use serde_json::json;
+
+use question::QuestionArguments;
 
 use super::Output;
 use crate::Exit;
@@ -92,6 +98,59 @@ pub(crate) enum Backbone {
         #[command(flatten)]
         output: Output,
     },
+    /// Where in a picture a class is seen: the class activation map over it
+    Cam {
+        /// A run's folder; its newest checkpoint is taken
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "weights", "flavour"])]
+        #[arg(required_unless_present = "weights")]
+        run: Option<PathBuf>,
+        /// The last weights, where there are averages
+        #[arg(long, requires = "run")]
+        last: bool,
+        /// timm's name, for --weights
+        #[arg(long, value_name = "NAME", requires = "weights")]
+        arch: Option<Architecture>,
+        /// Weights of timm or torchvision: .safetensors or .pth
+        #[arg(long, value_name = "FILE", requires = "arch")]
+        weights: Option<PathBuf>,
+        /// Whose weights they are, where name and keys leave it open: padding and epsilon depend on it
+        #[arg(long)]
+        flavour: Option<FlavourArgument>,
+        /// The picture
+        #[arg(long, value_name = "FILE")]
+        image: PathBuf,
+        /// A class; without it the likeliest
+        #[arg(long, value_name = "NAME|N")]
+        class: Option<String>,
+        /// Height and width of the pictures that the network was trained with; without it the run's, that of
+        /// the description beside the weights, or 224
+        #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
+        size: Option<u16>,
+        /// The PNG to write: the picture, and beside it the same under its map
+        #[arg(long, value_name = "PNG")]
+        out: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Compound scaling: train networks of other depth, width and resolution, and compare them
+    Scale {
+        /// Settings of one training in TOML; its network and side are the base
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Another value for a setting
+        #[arg(long, value_name = "SECTION.KEY=VALUE")]
+        set: Vec<String>,
+        /// The study's folder: settings, a run for each network, results as JSON, table and SVG
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        #[command(flatten)]
+        question: QuestionArguments,
+        /// Only say what would be trained, and what it costs
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Exact parameters and multiplications, layer by layer
     Summary {
         /// timm's name: efficientnet_b0, tf_efficientnet_b3, resnext50_32x4d ...
@@ -129,6 +188,10 @@ pub(crate) enum Backbone {
         #[command(flatten)]
         output: Output,
     },
+}
+
+fn usage(problem: &str) -> anyhow::Error {
+    finetune::backbone::Error::Usage { problem: problem.to_owned() }.into()
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -255,6 +318,31 @@ impl Backbone {
                     serde_json::to_value(pool.install(|| bench.run().map_err(anyhow::Error::from))?)?,
                     output,
                 )
+            }
+            Self::Cam { run, last, arch, weights, flavour, image, class, size, out, output } => {
+                let network = match (run, arch, weights) {
+                    (Some(run), ..) => CamNetwork::Run { run, last },
+                    (None, Some(architecture), Some(weights)) => {
+                        CamNetwork::Weights { architecture, weights, flavour: flavour.map(Flavour::from) }
+                    }
+                    _ => return Err(usage("give --run, or --arch and --weights")),
+                };
+                let size = size.map(u32::from);
+                let mut done = serde_json::to_value(Cam { network, image, class, size, out }.run()?)?;
+                if let Some(map) = done["map"].as_array().filter(|_| !output.json) {
+                    let columns = map.first().and_then(|row| row.as_array()).map_or(0, Vec::len);
+                    done["map"] = json!(format!("{} x {columns} cells, all with --json", map.len()));
+                }
+                table(done, output)
+            }
+            Self::Scale { config, set, out, question, dry_run, output } => {
+                let shown = Shown::start()?;
+                let question = question.question()?;
+                let Some(report) = Scale { config, set, out, question, dry_run }.run(&shown)? else {
+                    let exit = shown.signal().map_or(Exit::Runtime, Exit::Interrupted);
+                    return Ok((String::new(), exit));
+                };
+                if output.json { serde_json::to_string(&report)? } else { report.table() }
             }
             Self::Summary { arch, size, output } => {
                 let summarise = Summarise { architecture: arch, size: size.into() };

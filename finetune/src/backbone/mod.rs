@@ -1,10 +1,12 @@
 //! `finetune backbone`: networks seen from outside, and trained.
 
 mod bench;
+mod cam;
 mod eval;
 mod export;
 mod forward;
 mod pictures;
+mod scale;
 mod settings;
 mod summary;
 mod train;
@@ -12,9 +14,11 @@ mod train;
 use std::path::PathBuf;
 
 pub use bench::{Bench, BenchMode, BenchReport};
+pub use cam::{Cam, CamNetwork, CamReport};
 pub use eval::Eval;
 pub use export::Export;
 pub use forward::Forward;
+pub use scale::{Question, Scale, ScaleReport, ScaleRow, Score};
 pub use settings::{DataFormat, DataSettings, FilterSetting, InputSettings, TrainSettings};
 pub use summary::Summarise;
 pub use train::Train;
@@ -111,5 +115,11 @@ impl Error {
 
 fn is_wrong_name(error: &finetune_backbones::Error) -> bool {
     use finetune_backbones::Error as Inner;
-    matches!(error, Inner::UnknownArchitecture { .. } | Inner::UnknownTag { .. } | Inner::Flavour { .. })
+    matches!(
+        error,
+        Inner::UnknownArchitecture { .. }
+            | Inner::UnknownTag { .. }
+            | Inner::Change { .. }
+            | Inner::Flavour { .. }
+    )
 }

@@ -3,6 +3,7 @@
 //!     cargo run --release -p conformance --bin evidence -- picture-mutants [COUNT]
 //!     cargo run --release -p conformance --bin evidence -- backbones
 //!     cargo run --release -p conformance --bin evidence -- pretraining
+//!     cargo run --release -p conformance --bin evidence -- studies [smallest]
 #![expect(clippy::print_stdout, reason = "evidence is shown")]
 
 use std::process::Command;
@@ -14,6 +15,8 @@ use serde_json::Value;
 
 #[path = "evidence/pretraining.rs"]
 mod pretraining;
+#[path = "evidence/studies.rs"]
+mod studies;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,7 +26,9 @@ fn main() -> Result<()> {
         ["picture-mutants", count] => picture_mutants(count.parse()?),
         ["backbones"] => backbones(),
         ["pretraining"] => pretraining::evidence(),
-        _ => bail!("evidence picture-mutants [COUNT] | backbones | pretraining"),
+        ["studies"] => studies::evidence(studies::Size::FULL),
+        ["studies", "smallest"] => studies::evidence(studies::Size::SMALLEST),
+        _ => bail!("evidence picture-mutants [COUNT] | backbones | pretraining | studies [smallest]"),
     }
 }
 

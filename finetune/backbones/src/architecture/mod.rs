@@ -1,24 +1,32 @@
 //! Which network: a name, and everything that follows from it without weights.
 
+mod change;
 mod table;
 
 use std::fmt;
 use std::str::FromStr;
 
+use change::Change;
 use table::{Entry, Family, TABLE};
 
 use crate::Error;
-use crate::efficientnet;
+use crate::efficientnet::{self, Scaling};
 use crate::layer::Layer;
+use crate::nearest::nearest;
 use crate::resnext;
 
 /// A network by timm's name: `efficientnet_b3`, `tf_efficientnet_b0`, `resnext101_32x8d`, or one of these with the tag
 /// of timm's weights, `tf_efficientnet_b0.ap_in1k`. Two small ones have names of our own: `efficientnet_half` and
 /// `resnext26_16x4d`.
+///
+/// Behind a name may stand by what rule a network differs from it: `efficientnet_b0+w1.2+d1.4` has 1.2 times the channels
+/// and 1.4 times the blocks (Paper: 1905.11946, equation 3), `resnext50_32x4d+noshortcut` adds no input to the output of a
+/// block (Paper: 1611.05431, table 5).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Architecture {
     entry: &'static Entry,
     tag: Option<&'static str>,
+    change: Change,
 }
 
 /// The layers and channels of a network.
@@ -38,13 +46,47 @@ impl Architecture {
         TABLE.iter().map(|entry| entry.name)
     }
 
-    /// timm's name without the tag.
+    /// timm's name, without tag or change.
     pub fn name(&self) -> &'static str {
         self.entry.name
     }
 
+    /// The network with `width` times the channels and `depth` times the blocks of this one, each factor kept to four
+    /// digits behind the point, rounded as the paper's variants are: channels to a multiple of 8, blocks of a stage up.
+    ///
+    /// # Errors
+    /// A factor that makes it less than a tenth or more than 16 times the named network; a tag, which is one of weights.
+    pub fn scaled(&self, width: f64, depth: f64) -> Result<Self, Error> {
+        let refuse = |problem: String| Err(Error::Change { architecture: self.to_string(), problem });
+        if self.tag.is_some() {
+            return refuse(
+                "weights of this tag do not fit a network of another size; leave the tag out".to_owned(),
+            );
+        }
+        match self.change.scaled(width, depth) {
+            Some(change) => Ok(Self { change, ..*self }),
+            None => refuse(format!(
+                "{width} times the channels and {depth} times the blocks are beyond 0.1 to 16 times the named network"
+            )),
+        }
+    }
+
+    /// Pixels of a picture, along one side, that make one cell of the last map.
+    pub fn stride(&self) -> usize {
+        match self.description() {
+            Description::ResNeXt(description) if description.is_for_small => 4,
+            _ => 32,
+        }
+    }
+
+    /// Whether blocks add their input to their output.
+    pub(crate) fn has_shortcuts(&self) -> bool {
+        self.change.has_shortcuts
+    }
+
     /// Channels of the five stages, at strides 2, 4, 8, 16 and 32: timm's `features_only`. Behind the blocks 0, 1, 2,
-    /// 4 and 6 of EfficientNet, the stem's activation and the four layers of ResNeXt.
+    /// 4 and 6 of EfficientNet, the stem's activation and the four layers of ResNeXt. In a network for pictures of 32 x 32
+    /// they stand at strides 1, 1, 2, 4 and 4, the last two being one.
     pub fn stage_widths(&self) -> [usize; 5] {
         match self.description() {
             Description::EfficientNet(description) => description.stage_widths(),
@@ -81,9 +123,15 @@ impl Architecture {
     pub(crate) fn description(&self) -> Description {
         match self.entry.family {
             Family::EfficientNet { scaling, .. } => {
-                Description::EfficientNet(efficientnet::Description::new(scaling))
+                let width = scaling.width * self.change.width;
+                let depth = scaling.depth * self.change.depth;
+                Description::EfficientNet(efficientnet::Description::new(Scaling { width, depth }))
             }
-            Family::ResNeXt(description) => Description::ResNeXt(description),
+            Family::ResNeXt(description) => {
+                let Change { width, depth, has_shortcuts } = self.change;
+                let scaled = description.scaled(width, depth);
+                Description::ResNeXt(resnext::Description { has_shortcuts, ..scaled })
+            }
         }
     }
 
@@ -117,7 +165,7 @@ impl Architecture {
     /// Epsilon of torchvision's EfficientNet of that name, if it has one.
     pub(crate) fn torchvision_epsilon(&self) -> Option<f64> {
         match self.entry.family {
-            Family::EfficientNet { torchvision, .. } => torchvision,
+            Family::EfficientNet { torchvision, .. } => torchvision.filter(|_| self.change == Change::NONE),
             Family::ResNeXt(_) => None,
         }
     }
@@ -127,6 +175,7 @@ impl FromStr for Architecture {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        let (text, change) = text.split_once('+').map_or((text, None), |(name, change)| (name, Some(change)));
         let (name, tag) = match text.split_once('.') {
             Some((name, tag)) => (name, Some(tag)),
             None => (text, None),
@@ -134,12 +183,22 @@ impl FromStr for Architecture {
         let entry =
             TABLE.iter().find(|entry| entry.name == name).ok_or_else(|| Error::UnknownArchitecture {
                 name: text.to_owned(),
-                nearest: nearest(name).join(", "),
+                nearest: nearest(name, Self::names()).join(", "),
                 known: Self::names().collect::<Vec<_>>().join(", "),
             })?;
-        let Some(tag) = tag else { return Ok(Self { entry, tag: None }) };
+        let refuse = |problem: String| Error::Change { architecture: name.to_owned(), problem };
+        let change = change.map_or(Ok(Change::NONE), |text| Change::parse(text).map_err(refuse))?;
+        if !change.has_shortcuts && matches!(entry.family, Family::EfficientNet { .. }) {
+            return Err(refuse("only a ResNeXt can be without shortcuts".to_owned()));
+        }
+        let Some(tag) = tag else { return Ok(Self { entry, tag: None, change }) };
+        if change != Change::NONE {
+            return Err(refuse(format!(
+                "weights of the tag {tag} do not fit a network that is changed; leave the tag or the change out"
+            )));
+        }
         match entry.tags.iter().find(|known| **known == tag) {
-            Some(tag) => Ok(Self { entry, tag: Some(tag) }),
+            Some(tag) => Ok(Self { entry, tag: Some(tag), change }),
             None => Err(Error::UnknownTag {
                 architecture: name.to_owned(),
                 tag: tag.to_owned(),
@@ -149,33 +208,10 @@ impl FromStr for Architecture {
     }
 }
 
-/// The three names that the fewest changes of a letter lead to.
-fn nearest(name: &str) -> Vec<&'static str> {
-    const SHOWN: usize = 3;
-    let mut names: Vec<&str> = Architecture::names().collect();
-    names.sort_by_cached_key(|known| changes(name, known));
-    names.truncate(SHOWN);
-    names
-}
-
-/// Letters to insert, remove or replace on the way from one word to another.
-fn changes(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
-}
-
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.entry.name)?;
-        self.tag.map_or(Ok(()), |tag| write!(f, ".{tag}"))
+        self.tag.map_or(Ok(()), |tag| write!(f, ".{tag}"))?;
+        self.change.fmt(f)
     }
 }

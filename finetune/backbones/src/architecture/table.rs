@@ -49,9 +49,27 @@ const fn resnext(
 ) -> Entry {
     Entry {
         name,
-        family: Family::ResNeXt(Description { blocks, cardinality, group_width, planes: 64 }),
+        family: Family::ResNeXt(Description { blocks, cardinality, group_width, ..PUBLISHED }),
         tags,
     }
+}
+
+/// What all published ResNeXts have in common, but for the layers of their stages.
+const PUBLISHED: Description = Description {
+    blocks: [0; 4],
+    cardinality: 1,
+    group_width: 64,
+    planes: 64,
+    stem: 64,
+    is_for_small: false,
+    has_shortcuts: true,
+};
+
+/// Paper: 1611.05431, section 5.3: 3 x 3 of 64 channels, three stages of three blocks, for pictures of 32 x 32.
+const fn cifar(name: &'static str, cardinality: usize) -> Entry {
+    let description =
+        Description { blocks: [3, 3, 3, 0], cardinality, group_width: 64, is_for_small: true, ..PUBLISHED };
+    Entry { name, family: Family::ResNeXt(description), tags: &[] }
 }
 
 /// Width and depth.
@@ -80,9 +98,9 @@ const HALF: [f64; 2] = [0.5, 0.5];
 /// Two blocks a stage, half of the usual channels, 16 groups of 4 at first. timm builds it by
 /// `timm.models.resnet.ResNet(Bottleneck, (2, 2, 2, 2), cardinality=16, base_width=8, channels=(32, 64, 128, 256))`.
 const SMALL_RESNEXT: Description =
-    Description { blocks: [2, 2, 2, 2], cardinality: 16, group_width: 4, planes: 32 };
+    Description { blocks: [2, 2, 2, 2], cardinality: 16, group_width: 4, planes: 32, ..PUBLISHED };
 
-pub(super) static TABLE: [Entry; 41] = [
+pub(super) static TABLE: [Entry; 43] = [
     native("efficientnet_b0", B0, Some(1e-5), &["ra_in1k", "ra4_e3600_r224_in1k"]),
     native("efficientnet_b1", B1, Some(1e-5), &["ft_in1k", "ra4_e3600_r240_in1k"]),
     native("efficientnet_b2", B2, Some(1e-5), &["ra_in1k"]),
@@ -140,6 +158,9 @@ pub(super) static TABLE: [Entry; 41] = [
     resnext("resnet101", DEPTH_101, 1, 64, &[]),
     resnext("resnext101_2x64d", DEPTH_101, 2, 64, &[]),
     resnext("resnext101_1x100d", DEPTH_101, 1, 100, &[]),
+    // the same, table 7
+    cifar("resnext29_8x64d", 8),
+    cifar("resnext29_16x64d", 16),
     native("efficientnet_half", HALF, None, &[]),
     Entry { name: "resnext26_16x4d", family: Family::ResNeXt(SMALL_RESNEXT), tags: &[] },
 ];

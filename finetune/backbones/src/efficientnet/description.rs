@@ -147,13 +147,14 @@ impl BlockNames {
 }
 
 /// Scaled channels: a multiple of 8 that is not more than a tenth below.
-fn round_filters(channels: usize, width: f64) -> usize {
+pub(crate) fn round_filters(channels: usize, width: f64) -> usize {
     const DIVISOR: usize = 8;
     let scaled = channels as f64 * width;
     let rounded = ((scaled + DIVISOR as f64 / 2.0) as usize / DIVISOR * DIVISOR).max(DIVISOR);
     if (rounded as f64) < 0.9 * scaled { rounded + DIVISOR } else { rounded }
 }
 
-fn round_repeats(repeats: usize, depth: f64) -> usize {
+/// Scaled blocks of a stage, rounded up.
+pub(crate) fn round_repeats(repeats: usize, depth: f64) -> usize {
     (depth * repeats as f64).ceil() as usize
 }

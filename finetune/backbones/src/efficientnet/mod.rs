@@ -3,5 +3,5 @@
 mod description;
 mod network;
 
-pub(crate) use description::{Description, Scaling};
+pub(crate) use description::{Description, Scaling, round_filters, round_repeats};
 pub(crate) use network::Network;

@@ -37,6 +37,8 @@ pub(crate) enum Block<N> {
     Bottleneck {
         convs: [Layer<Convolution<N>>; 3],
         shortcut: Option<Layer<Convolution<N>>>,
+        /// Whether anything is added at all.
+        is_residual: bool,
     },
 }
 
@@ -156,7 +158,7 @@ impl<N: Number> Block<N> {
                 // no activation behind the projection: the bottleneck is linear
                 project.run(path, second_maps.all(), Some(&factors_bc), is_residual.then_some(x), y);
             }
-            Self::Bottleneck { convs: [first, second, third], shortcut } => {
+            Self::Bottleneck { convs: [first, second, third], shortcut, is_residual } => {
                 first.run_into(path, x, first_maps);
                 second.run_into(path, first_maps.all(), second_maps);
                 let beside = match shortcut {
@@ -166,7 +168,7 @@ impl<N: Number> Block<N> {
                     }
                     None => x,
                 };
-                third.run(path, second_maps.all(), None, Some(beside), y);
+                third.run(path, second_maps.all(), None, is_residual.then_some(beside), y);
             }
         }
     }

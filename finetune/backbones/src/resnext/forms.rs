@@ -1,107 +1,132 @@
-//! The three forms of an aggregated block are one function. Paper: 1611.05431, figure 3.
+//! The three forms of an aggregated block. Paper: 1611.05431, figure 3 and section 3.3.
+//!
+//! One function written in three ways, `y = x + sum_i T_i(x)` over C branches `T_i` of 1 x 1, 3 x 3 and 1 x 1: as branches
+//! whose outputs are added; as branches that are joined before the last 1 x 1; as one grouped convolution. Networks here
+//! compute the last. Normalisation and activation stand behind each convolution, and the last normalisation behind the
+//! sum: only so are the three equal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{Device, Tensor};
-use pretrain_kernels::{ConvGeometry, Padding, batch_norm_inference, conv2d, relu};
-use pretrain_training::{Generator, Stream};
+use candle_core::Tensor;
 
-use super::description;
-use super::network::Block;
-use crate::flavour::Numerics;
-use crate::modules::{Mode, PaddingRule};
-use crate::weights::{Modules, Weights};
+use crate::{Error, Result};
 
-const CARDINALITY: usize = 8;
-const BRANCH: usize = 3;
-const WIDTH: usize = CARDINALITY * BRANCH;
-const OUTPUT: usize = 20;
-const EPSILON: f64 = 1e-5;
-
-fn weights() -> Weights {
-    let mut weights = BTreeMap::new();
-    let mut insert = |name: &str, shape: &[usize], low: f64, high: f64| {
-        let generator = Generator::new(3, Stream::Weights, weights.len() as u32);
-        let n = shape.iter().product::<usize>() as u64;
-        let values: Vec<f32> = (0..n).map(|i| generator.uniform(i, low, high) as f32).collect();
-        weights.insert(name.to_owned(), Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
-    };
-    insert("b.conv1.weight", &[WIDTH, OUTPUT, 1, 1], -0.4, 0.4);
-    insert("b.conv2.weight", &[WIDTH, BRANCH, 3, 3], -0.4, 0.4);
-    insert("b.conv3.weight", &[OUTPUT, WIDTH, 1, 1], -0.4, 0.4);
-    for (norm, width) in [("b.bn1", WIDTH), ("b.bn2", WIDTH), ("b.bn3", OUTPUT)] {
-        insert(&format!("{norm}.weight"), &[width], 0.5, 1.5);
-        insert(&format!("{norm}.bias"), &[width], -0.5, 0.5);
-        insert(&format!("{norm}.running_mean"), &[width], -0.5, 0.5);
-        insert(&format!("{norm}.running_var"), &[width], 0.5, 1.5);
-    }
-    insert("x", &[2, OUTPUT, 7, 9], -1.0, 1.0);
-    weights
+/// A way to write down the weights of aggregated blocks.
+///
+/// The tensors of `layer{l}.{j}` in the three forms, with C branches of d channels each:
+///
+/// | grouped (c) | joined (b) | summed (a) |
+/// |---|---|---|
+/// | `conv1.weight` \[C d, i, 1, 1\] | `branch{n}.conv1.weight` \[d, i, 1, 1\]: rows n d to (n + 1) d | the same |
+/// | `conv2.weight` \[C d, d, 3, 3\] | `branch{n}.conv2.weight` \[d, d, 3, 3\]: the same rows | the same |
+/// | `bn1`, `bn2` \[C d\] | `branch{n}.bn1`, `branch{n}.bn2` \[d\]: the same rows | the same |
+/// | `conv3.weight` \[o, C d, 1, 1\] | whole | `branch{n}.conv3.weight` \[o, d, 1, 1\]: columns n d to (n + 1) d |
+/// | `bn3` \[o\], `downsample` | whole | whole |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// (a): the outputs of the branches are added.
+    Summed,
+    /// (b): the branches are joined before the last 1 x 1.
+    Joined,
+    /// (c): one grouped convolution; how timm, torchvision and this crate name tensors.
+    Grouped,
 }
 
-/// Branch `i`: 1 x 1, 3 x 3, each with its own slice of normalisation.
-fn branch(weights: &Weights, i: usize) -> Tensor {
-    let rows = |name: &str| weights[name].narrow(0, i * BRANCH, BRANCH).unwrap();
-    let normed = |x: &Tensor, norm: &str| {
-        let part = |part: &str| rows(&format!("b.{norm}.{part}"));
-        let (mean, variance) = (part("running_mean"), part("running_var"));
-        relu(&batch_norm_inference(x, &mean, &variance, &part("weight"), &part("bias"), EPSILON).unwrap())
-            .unwrap()
-    };
-    let around = ConvGeometry { padding: Padding::symmetric(1), ..ConvGeometry::default() };
-    let x = conv2d(&weights["x"], &rows("b.conv1.weight"), None, &ConvGeometry::default()).unwrap();
-    let x = conv2d(&normed(&x, "bn1"), &rows("b.conv2.weight"), None, &around).unwrap();
-    normed(&x, "bn2")
-}
+/// Where a tensor of a block is cut.
+const ROWS: usize = 0;
+const COLUMNS: usize = 1;
 
-/// Normalisation after the sum of the branches, the shortcut, and the activation.
-fn finish(weights: &Weights, sum: &Tensor) -> Tensor {
-    let part = |part: &str| &weights[&format!("b.bn3.{part}")];
-    let (mean, variance) = (part("running_mean"), part("running_var"));
-    let y = batch_norm_inference(sum, mean, variance, part("weight"), part("bias"), EPSILON).unwrap();
-    relu(&(y + &weights["x"]).unwrap()).unwrap()
-}
-
-#[test]
-fn three_forms_of_a_block_are_equal() {
-    let weights = weights();
-    let plain = ConvGeometry::default();
-    let columns = |i: usize| weights["b.conv3.weight"].narrow(1, i * BRANCH, BRANCH).unwrap();
-
-    let summed = (0..CARDINALITY)
-        .map(|i| conv2d(&branch(&weights, i), &columns(i), None, &plain).unwrap())
-        .reduce(|sum, x| (sum + x).unwrap())
-        .unwrap();
-    let a = finish(&weights, &summed);
-
-    let branches: Vec<Tensor> = (0..CARDINALITY).map(|i| branch(&weights, i)).collect();
-    let joined = Tensor::cat(&branches, 1).unwrap();
-    let b = finish(&weights, &conv2d(&joined, &weights["b.conv3.weight"], None, &plain).unwrap());
-
-    let modules = Modules {
-        weights: &weights,
-        numerics: Numerics { padding: PaddingRule::Symmetric, epsilon: EPSILON, momentum: 0.1 },
-    };
-    let block =
-        description::Block { name: "b".into(), width: WIDTH, output: OUTPUT, stride: 1, projects: false };
-    let c =
-        Block::new(&modules, &block, CARDINALITY).unwrap().forward(&weights["x"], Mode::Inference).unwrap();
-
-    let apart = |x: &Tensor| (x - &c).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-    assert!(apart(&a) <= 1e-5 && apart(&b) <= 1e-5, "{} {}", apart(&a), apart(&b));
-    assert!(c.max_all().unwrap().to_scalar::<f32>().unwrap() > 1.0);
-}
-
-/// Paper: 1611.05431, table 2: about 70 thousand weights a block, whatever the cardinality.
-#[test]
-fn blocks_of_equal_cost() {
-    for (cardinality, group_width, weights) in
-        [(1, 64, 69_632), (2, 40, 69_760), (4, 24, 69_888), (8, 14, 71_456), (32, 4, 70_144)]
-    {
-        let description =
-            description::Description { blocks: [3, 4, 6, 3], cardinality, group_width, planes: 64 };
-        let layers = description.layers([224, 224], 1000);
-        let convs = layers.iter().filter(|layer| layer.name.starts_with("layer1.1.conv"));
-        assert_eq!(convs.map(crate::layer::Layer::params).sum::<u64>(), weights);
+impl Form {
+    /// The same network's tensors, by name, in this form; they may come in any form. Whatever has a value for each weight
+    /// can be rewritten as well: gradients, or an optimiser's moments. Tensors outside of blocks stay as they are.
+    ///
+    /// # Errors
+    /// Channels that `cardinality` does not divide; branches that are missing.
+    pub fn rewrite(
+        self,
+        tensors: &BTreeMap<String, Tensor>,
+        cardinality: usize,
+    ) -> Result<BTreeMap<String, Tensor>> {
+        let grouped = joined(tensors, cardinality)?;
+        let mut rewritten = BTreeMap::new();
+        for (name, tensor) in grouped {
+            let cut = axis(&name).filter(|axis| match self {
+                Self::Summed => true,
+                Self::Joined => *axis == ROWS,
+                Self::Grouped => false,
+            });
+            let (Some(axis), Some((block, part))) = (cut, in_block(&name)) else {
+                rewritten.insert(name, tensor);
+                continue;
+            };
+            let size = tensor.dims()[axis];
+            if cardinality == 0 || size % cardinality != 0 {
+                return Err(Error::Input {
+                    tensor: "a block's tensor",
+                    expected: format!("divisible into {cardinality} branches along axis {axis}"),
+                    got: format!("{name} {:?}", tensor.dims()),
+                });
+            }
+            let width = size / cardinality;
+            for n in 0..cardinality {
+                let slice = tensor.narrow(axis, n * width, width)?.contiguous()?;
+                rewritten.insert(format!("{block}.branch{n}.{part}"), slice);
+            }
+        }
+        Ok(rewritten)
     }
 }
+
+/// All branches put together, in the grouped form.
+fn joined(tensors: &BTreeMap<String, Tensor>, cardinality: usize) -> Result<BTreeMap<String, Tensor>> {
+    let mut whole = BTreeMap::new();
+    let mut in_branches = BTreeSet::new();
+    for (name, tensor) in tensors {
+        let branched = in_block(name).and_then(|(block, part)| Some((block, part.strip_prefix("branch")?)));
+        match branched.and_then(|(block, numbered)| Some((block, numbered.split_once('.')?.1))) {
+            Some((block, part)) => {
+                in_branches.insert((block.to_owned(), part.to_owned()));
+            }
+            None => {
+                whole.insert(name.clone(), tensor.clone());
+            }
+        }
+    }
+    for (block, part) in in_branches {
+        let name = format!("{block}.{part}");
+        let slices = (0..cardinality).map(|n| {
+            let slice = format!("{block}.branch{n}.{part}");
+            tensors.get(&slice).cloned().ok_or_else(|| Error::Input {
+                tensor: "the branches of a block",
+                expected: format!("branch0 to branch{}", cardinality.saturating_sub(1)),
+                got: format!("none called {slice}"),
+            })
+        });
+        let slices = slices.collect::<Result<Vec<_>>>()?;
+        whole.insert(name.clone(), Tensor::cat(&slices, axis(&name).unwrap_or(ROWS))?);
+    }
+    Ok(whole)
+}
+
+/// `layer{l}.{j}`, and what follows it.
+fn in_block(name: &str) -> Option<(&str, &str)> {
+    if !name.starts_with("layer") {
+        return None;
+    }
+    let (stage, rest) = name.split_once('.')?;
+    let (number, part) = rest.split_once('.')?;
+    Some((&name[..stage.len() + 1 + number.len()], part))
+}
+
+/// Along which axis the branches lie in a grouped tensor.
+fn axis(name: &str) -> Option<usize> {
+    let (_, part) = in_block(name)?;
+    match part.split_once('.')?.0 {
+        "conv1" | "bn1" | "conv2" | "bn2" => Some(ROWS),
+        "conv3" => Some(COLUMNS),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! ResNeXt.
 
 mod description;
-#[cfg(test)]
 mod forms;
 mod network;
 
 pub(crate) use description::Description;
+pub use forms::Form;
 pub(crate) use network::Network;

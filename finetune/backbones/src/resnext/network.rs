@@ -18,12 +18,14 @@ pub(crate) struct Network {
     norm: BatchNorm,
     stages: [Vec<Block>; 4],
     classifier: Linear,
+    pools: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Block {
     convs: [Convolution; 3],
     norms: [BatchNorm; 3],
+    is_residual: bool,
     shortcut: Option<(Convolution, BatchNorm)>,
 }
 
@@ -37,14 +39,15 @@ impl Network {
         };
         let [first, second, third, fourth] = description.stages();
         let stages = [stage(&first)?, stage(&second)?, stage(&third)?, stage(&fourth)?];
-        let (conv, norm) = (modules.convolution("conv1", 2, 1)?, modules.batch_norm("bn1")?);
-        Ok(Self { conv, norm, stages, classifier: modules.linear("fc")? })
+        let stride = if description.is_for_small { 1 } else { 2 };
+        let (conv, norm) = (modules.convolution("conv1", stride, 1)?, modules.batch_norm("bn1")?);
+        Ok(Self { conv, norm, stages, classifier: modules.linear("fc")?, pools: !description.is_for_small })
     }
 
     /// The maps behind the stem's activation and the four stages.
     pub(crate) fn stages(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<[Tensor; 5]> {
         let stem = self.stem(x_bchw, mode)?;
-        let x1 = self.blocks(0, &pool(&stem)?, mode)?;
+        let x1 = self.blocks(0, &self.pool(&stem)?, mode)?;
         let x2 = self.blocks(1, &x1, mode)?;
         let x3 = self.blocks(2, &x2, mode)?;
         let x4 = self.blocks(3, &x3, mode)?;
@@ -52,7 +55,7 @@ impl Network {
     }
 
     pub(crate) fn stride16_map(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        let stem = pool(&self.stem(x_bchw, mode)?)?;
+        let stem = self.pool(&self.stem(x_bchw, mode)?)?;
         (0..3).try_fold(stem, |x_bchw, stage| self.blocks(stage, &x_bchw, mode))
     }
 
@@ -69,12 +72,13 @@ impl Network {
     pub(crate) fn parts<N: Number>(&self) -> Result<Parts<N>> {
         let blocks = |stage: usize| self.stages[stage].iter().map(Block::compiled);
         let stem = Folded::new(&self.conv, &self.norm)?.stem(Activation::Relu);
+        let channels = self.conv.w_oihw.dims4()?.0;
         let pool = MaxPool { kernel: 3, stride: 2, padding: 1 };
-        let pooled = inference::Block::Pool(pool, self.conv.w_oihw.dims4()?.0);
+        let pooled = self.pools.then_some(Ok(inference::Block::Pool(pool, channels)));
         Ok(Parts {
             stages: [
                 vec![inference::Block::Stem(stem)],
-                std::iter::once(Ok(pooled)).chain(blocks(0)).collect::<Result<_>>()?,
+                pooled.into_iter().chain(blocks(0)).collect::<Result<_>>()?,
                 blocks(1).collect::<Result<_>>()?,
                 blocks(2).collect::<Result<_>>()?,
                 blocks(3).collect::<Result<_>>()?,
@@ -86,6 +90,11 @@ impl Network {
 
     fn stem(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         Ok(relu(&self.norm.forward(&self.conv.forward(x_bchw)?, mode)?)?)
+    }
+
+    /// The largest of 3 x 3 at every second place; padding never wins.
+    fn pool(&self, x_bchw: &Tensor) -> Result<Tensor> {
+        if self.pools { Ok(max_pool2d(x_bchw, [3, 3], [2, 2], [1, 1])?) } else { Ok(x_bchw.clone()) }
     }
 
     fn blocks(&self, stage: usize, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
@@ -113,7 +122,7 @@ impl Block {
         } else {
             None
         };
-        Ok(Self { convs, norms, shortcut })
+        Ok(Self { convs, norms, is_residual: block.is_residual, shortcut })
     }
 
     fn compiled<N: Number>(&self) -> Result<inference::Block<N>> {
@@ -126,6 +135,7 @@ impl Block {
                 folded(2)?.layer(Activation::Relu),
             ],
             shortcut: shortcut.map(|shortcut| shortcut.layer(Activation::None)),
+            is_residual: self.is_residual,
         })
     }
 
@@ -136,13 +146,9 @@ impl Block {
         let x_bchw = normed(2, &x_bchw)?;
         let sum_bchw = match &self.shortcut {
             Some((conv, norm)) => (x_bchw + norm.forward(&conv.forward(input_bchw)?, mode)?)?,
-            None => (x_bchw + input_bchw)?,
+            None if self.is_residual => (x_bchw + input_bchw)?,
+            None => x_bchw,
         };
         Ok(relu(&sum_bchw)?)
     }
-}
-
-/// The largest of 3 x 3 at every second place; padding never wins.
-fn pool(x_bchw: &Tensor) -> Result<Tensor> {
-    Ok(max_pool2d(x_bchw, [3, 3], [2, 2], [1, 1])?)
 }

@@ -20,10 +20,14 @@ fn fingerprint<'t>(tensors: impl Iterator<Item = (String, &'t [usize])>) -> Stri
 fn every_network_has_timms_and_torchvisions_numbers() {
     let golden: Value = serde_json::from_str(include_str!("../../golden/numbers/numbers.json")).unwrap();
     let golden = golden.as_object().unwrap();
-    for name in Architecture::names() {
-        assert!(golden.contains_key(name), "{name} has no golden numbers");
+    // neither library has the networks for pictures of 32 x 32: `changed.rs` has the paper's numbers
+    let known = Architecture::names().filter(|name| !name.starts_with("resnext29"));
+    let known: Vec<&str> = known.collect();
+    assert_eq!(known.len() + 2, Architecture::names().len());
+    for name in &known {
+        assert!(golden.contains_key(*name), "{name} has no golden numbers");
     }
-    assert_eq!(golden.len(), Architecture::names().len() + 3);
+    assert_eq!(golden.len(), known.len() + 3);
     for (key, numbers) in golden {
         let architecture: Architecture = key.split(' ').next().unwrap().parse().unwrap();
         let number = |field: &str| numbers[field].as_u64().unwrap();

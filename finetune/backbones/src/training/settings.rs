@@ -174,6 +174,11 @@ impl Settings {
             let (key, hint) = ("network.zero_residual", "it is for ResNeXt; leave it out");
             return Err(Error::Setting { key, problem: "is true for an EfficientNet".to_owned(), hint });
         }
+        if self.network.zero_residual && !architecture.has_shortcuts() {
+            let hint = "without shortcuts a block that begins at zero says nothing for ever; leave it out";
+            let problem = "is true for a network without shortcuts".to_owned();
+            return Err(Error::Setting { key: "network.zero_residual", problem, hint });
+        }
         if let Some(momentum) = self.network.norm_momentum {
             let hint = "it is above 0 and at most 1; leave it out for the flavour's";
             require("network.norm_momentum", momentum > 0.0 && momentum <= 1.0, momentum, hint)?;

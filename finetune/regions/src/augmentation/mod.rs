@@ -1,8 +1,9 @@
-//! Pictures changed by chance, for training: crop, flip, colours, RandAugment, erasing.
+//! Pictures changed by chance, for training: crop, flip, colours, RandAugment or AutoAugment, erasing.
 //!
 //! Every change is a function of (seed, epoch, picture): the same on any number of threads, and after a restart. Colours
 //! and geometry are Pillow's, on 8 bits, because the published recipes are.
 
+mod auto_augment;
 mod colour;
 mod geometry;
 mod rand_augment;
@@ -10,6 +11,7 @@ mod rand_augment;
 use pretrain_training::{Generator, Stream};
 use serde::{Deserialize, Serialize};
 
+pub use auto_augment::AutoAugment;
 pub use rand_augment::RandAugment;
 
 use crate::Error;
@@ -33,6 +35,8 @@ pub struct Augmentation {
     pub lighting: f64,
     /// Random changes out of a list (Paper: 1909.13719).
     pub rand_augment: Option<RandAugment>,
+    /// A pair of changes out of a searched list (Paper: 1805.09501); not together with `rand_augment`.
+    pub auto_augment: Option<AutoAugment>,
     /// Chance that a rectangle is replaced by noise (Paper: 1708.04896).
     pub erasing: f64,
 }
@@ -46,6 +50,7 @@ impl Default for Augmentation {
             colour_jitter: [0.0; 3],
             lighting: 0.0,
             rand_augment: None,
+            auto_augment: None,
             erasing: 0.0,
         }
     }
@@ -108,6 +113,8 @@ impl Augmentation {
             let holds = layers <= 8 && (0.0..=10.0).contains(&magnitude) && (0.0..=10.0).contains(&deviation);
             check("rand_augment", holds, "at most 8 layers, a magnitude and a deviation from 0 to 10")?;
         }
+        let is_alone = self.auto_augment.is_none() || self.rand_augment.is_none();
+        check("auto_augment", is_alone, "it stands in for rand_augment; leave one of them out")?;
         Ok(())
     }
 
@@ -143,6 +150,9 @@ impl Augmentation {
         self.jitter(&mut picture, &mut draws);
         if let Some(rand_augment) = &self.rand_augment {
             picture = rand_augment.apply(picture, &mut draws);
+        }
+        if let Some(auto_augment) = self.auto_augment {
+            picture = auto_augment.apply(picture, &mut draws);
         }
         let mut values = normalisation.apply(&picture)?;
         if self.lighting > 0.0 {

@@ -26,6 +26,8 @@ pub(super) enum Change {
     Invert,
     Rotate,
     Posterize,
+    /// Keeps 4 bits more than [`Posterize`](Self::Posterize); AutoAugment's alone.
+    PosterizeFine,
     Solarize,
     SolarizeAdd,
     Saturation,
@@ -86,6 +88,7 @@ impl Change {
             Self::Equalize => colour::equalize(&mut picture),
             Self::Invert => colour::invert(&mut picture),
             Self::Posterize => colour::posterize(&mut picture, (4.0 * strength) as u32),
+            Self::PosterizeFine => colour::posterize(&mut picture, 4 + (4.0 * strength) as u32),
             Self::Solarize => colour::solarize(&mut picture, (256.0 * strength) as u32),
             Self::SolarizeAdd => colour::solarize_add(&mut picture, (110.0 * strength) as u8),
             Self::Saturation => colour::saturation(&mut picture, factor),

@@ -4,6 +4,7 @@
 //! and most other scripts are readable; Arabic and Hebrew would have to be turned round, Indic scripts joined.
 
 mod colours;
+mod heat;
 mod joined;
 mod kept;
 mod labels;
@@ -11,6 +12,7 @@ mod lines;
 mod matrix;
 mod text;
 
+pub use heat::{draw_heat, draw_heat_legend};
 pub use joined::{below, beside, blank};
 pub use kept::kept_pixels;
 pub use lines::draw_lines;
