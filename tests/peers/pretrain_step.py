@@ -84,9 +84,11 @@ if arguments.way:
 
 shape = ["--batch", arguments.batch, "--text", arguments.text, "--regions", arguments.regions]
 shape += ["--threads", arguments.threads, "--steps", arguments.steps, "--preset", arguments.preset]
-figures = {name: [] for name in ("ours", *WAYS)}
+OURS = {"ours": "f32", "ours-bf16": "bf16"}
+figures = {name: [] for name in (*OURS, *WAYS)}
 for _ in range(arguments.rounds):
-    figures["ours"].append(run([arguments.pretrain, "bench", *shape, "--dtype", "f32", "--json"]))
+    for name, dtype in OURS.items():
+        figures[name].append(run([arguments.pretrain, "bench", *shape, "--dtype", dtype, "--json"]))
     for way in WAYS:
         figures[way].append(run([sys.executable, __file__, "--way", way, *shape]))
 summary = {}
@@ -94,8 +96,8 @@ for name, rounds in figures.items():
     step = statistics.median(one["median_step_s"] for one in rounds)
     peak = max(one["peak_rss_bytes"] for one in rounds)
     summary[name] = {"step_s": step, "peak_gib": peak / 2**30}
-ours = summary["ours"]
 for name, one in summary.items():
-    ratio = one["step_s"] / ours["step_s"]
-    print(f"{name:12} {one['step_s']:.3f} s, {one['peak_gib']:.2f} GiB, {ratio:.2f} x ours", file=sys.stderr)
+    times = [one["step_s"] / summary[ours]["step_s"] for ours in OURS]
+    ratios = ", ".join(f"{ratio:.2f} x {ours}" for ratio, ours in zip(times, OURS))
+    print(f"{name:12} {one['step_s']:.3f} s, {one['peak_gib']:.2f} GiB, {ratios}", file=sys.stderr)
 print(json.dumps(summary))
