@@ -2,6 +2,7 @@
 
 mod backbone;
 mod captioning;
+mod precision;
 mod retrieval;
 mod task;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use conformance::binaries::{finetune_command, pipeline_command, run};
+use pretrain_kernels::Precision;
 use serde_json::{Value, json};
 
 fn succeed(command: &mut Command) -> String {
@@ -89,6 +90,15 @@ fn captions_from_pictures_to_scores() {
         outcome["best"]["score"], evaluated["corpus"]["CIDEr"],
         "the best model is the one that is kept"
     );
+
+    // products in bf16: the beams may end at another caption that is as likely
+    let mut predict = made.on("captioning", "predict", "captions-val");
+    let rounded = parsed(&succeed(predict.args(["--precision", "bf16"])));
+    for (number, exact) in predictions.iter().enumerate() {
+        let [rounded, exact] = [&rounded[number], exact].map(|one| one["confidence"].as_f64().unwrap());
+        assert!((rounded - exact).abs() < 0.05 * exact.max(0.1), "{rounded} in bf16, {exact} in f32");
+        assert_eq!(rounded != exact, Precision::Bf16.here() == Precision::Bf16);
+    }
 
     let key = predictions[1]["key"].as_str().unwrap();
     let drawn = made.path("looked-at.png");

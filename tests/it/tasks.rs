@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use conformance::binaries::{finetune_command, pipeline_command, run};
+use pretrain_kernels::Precision;
 use serde_json::Value;
 
 fn succeed(command: &mut Command) -> String {
@@ -84,6 +85,19 @@ impl Made {
     }
 }
 
+/// Probabilities in bf16 are those in f32 but for what two layers round; on processors that have no such products they are
+/// the same.
+fn nearly(rounded: &Value, exact: &Value, confidence: &dyn Fn(&Value) -> &Value) {
+    let all = |values: &Value| -> Vec<f64> {
+        values.as_array().unwrap().iter().map(|value| confidence(value).as_f64().unwrap()).collect()
+    };
+    let (rounded, exact) = (all(rounded), all(exact));
+    assert!(rounded.len() == exact.len() && !exact.is_empty());
+    let apart = rounded.iter().zip(&exact).fold(0f64, |apart, (a, b)| apart.max((a - b).abs()));
+    assert!(apart < 0.02, "{apart} apart");
+    assert_eq!(apart > 0.0, Precision::Bf16.here() == Precision::Bf16, "{apart} apart");
+}
+
 /// For each task: train, evaluate, predict; the scores are those of `finetune score` on the predictions.
 #[test]
 fn every_task_from_pictures_to_scores() {
@@ -159,6 +173,20 @@ fn every_task_from_pictures_to_scores() {
         let same = one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-3 * a.abs());
         assert!(!one.is_empty() && one.len() == two.len() && same, "{task}: {one:?}, two ranks {two:?}");
 
+        // products in bf16
+        let rounded = json(&succeed(on("predict", held_out).args(["--precision", "bf16"])));
+        nearly(&rounded, &Value::from(predictions.clone()), &|prediction| &prediction["confidence"]);
+        let rounded = made.path(&format!("rounded-{task}"));
+        succeed(made.train(task, held_out, &rounded).args(["--set", "model.precision=bf16"]));
+        let rounded = losses(&rounded);
+        let near = one.iter().zip(&rounded).all(|(a, b)| (a - b).abs() < 5e-3 * a.abs());
+        assert!(one.len() == rounded.len() && near, "{task}: {one:?}, in bf16 {rounded:?}");
+        assert_eq!(
+            one != rounded,
+            Precision::Bf16.here() == Precision::Bf16,
+            "{task}: what is rounded is told apart"
+        );
+
         // the same command again is refused, and so is another setting
         let (code, _, errors) = run(&mut made.train(task, held_out, &run_folder));
         assert!(code == 2 && errors.contains("--resume"), "{code}: {errors}");
@@ -201,6 +229,10 @@ fn retrieval_from_pictures_to_recall() {
         let found = json(&succeed(on("predict", "captions-val").arg("--out").arg(&scores)));
         let mut score = finetune_command(["score", "retrieval", "--json", "--scores"]);
         assert_eq!(evaluated, json(&succeed(score.arg(&scores))), "{task}");
+
+        // products in bf16
+        let rounded = json(&succeed(on("predict", "captions-val").args(["--precision", "bf16"])));
+        nearly(&rounded, &found, &|retrieved| &retrieved["found"][0]["confidence"]);
 
         // one row: the same partners
         let first = &found[0];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use pretrain::Result;
 use pretrain::model::{Encoder, MaskedTokenHead, ModelConfig, Pass, Shapes, Tensors};
+use pretrain_kernels::Precision;
 
 use crate::sequence::{Laid, pack};
 
@@ -15,6 +16,7 @@ pub struct Captioner {
     pub(crate) head: MaskedTokenHead,
     pub(crate) config: ModelConfig,
     tensors: BTreeMap<String, Tensor>,
+    precision: Precision,
 }
 
 pub(crate) const WORDS: &str = "bert.embeddings.word_embeddings.weight";
@@ -35,27 +37,27 @@ pub(crate) fn shapes(config: &ModelConfig, tied: bool) -> Shapes {
 }
 
 impl Captioner {
-    /// A network over tensors; its decoder is the word embeddings where there is none of its own.
+    /// A network over tensors, whose products are computed in `precision`; its decoder is the word embeddings where there is none of its own.
     ///
     /// # Errors
     /// A config that cannot be; a tensor that is missing or of another shape.
-    pub fn new(config: &ModelConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Self> {
-        let name = if tensors.contains_key(DECODER) { DECODER } else { WORDS };
-        let named = tensors;
-        let tensors = Tensors::new(named);
+    pub fn new(config: &ModelConfig, named: &BTreeMap<String, Tensor>, precision: Precision) -> Result<Self> {
+        let name = if named.contains_key(DECODER) { DECODER } else { WORDS };
+        let tensors = Tensors::new(named).computing_in(precision);
         let decoder_vh = tensors.get(name, &[config.vocab_size, config.hidden_size])?;
         Ok(Self {
             encoder: Encoder::new(config, tensors)?,
             head: MaskedTokenHead::new(config, tensors, &decoder_vh)?,
             config: config.clone(),
             tensors: named.clone(),
+            precision,
         })
     }
 
     /// The network over the same numbers, without memory of what it computes.
     pub(crate) fn forgetful(&self) -> Result<Self> {
         let detached = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.detach()));
-        Self::new(&self.config, &detached.collect())
+        Self::new(&self.config, &detached.collect(), self.precision)
     }
 
     /// What the encoder says of some tokens of samples.

@@ -10,6 +10,7 @@ use finetune_harness::{Attention, Error, Explained, Outcome, Result, SetSettings
 use finetune_metrics::layouts::Id;
 use pretrain::data::VerifyShards;
 use pretrain::model::Incremental;
+use pretrain_kernels::Precision;
 use serde_json::{Value, json};
 
 use crate::caption_text;
@@ -43,6 +44,8 @@ pub struct Write {
     pub captioned: bool,
     /// Pictures that are computed at once.
     pub at_once: usize,
+    /// What products of linear layers are computed in.
+    pub precision: Precision,
 }
 
 /// The files of constrained decoding (NoCaps).
@@ -114,7 +117,7 @@ impl Write {
     }
 
     fn write(&self) -> Result<Done> {
-        let opened = folder::open(&self.model, |settings| change(settings, &self.set))?;
+        let opened = folder::open(&self.model, self.precision, |settings| change(settings, &self.set))?;
         let Opened { settings, layout, tokenizer, captioner } = &opened;
         let set = PictureSet::open(&Opening {
             role: "held_out",

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use data_specs::Tokenizer;
 use finetune_harness::{Description, Error, Layout, ModelSettings, Network, Result, SetSettings};
 use pretrain::model::{ModelConfig, ModelFolder};
+use pretrain_kernels::Precision;
 use serde_json::json;
 
 use crate::captioner::{Captioner, DECODER, HEAD, WORDS, shapes};
@@ -75,7 +76,11 @@ pub(crate) fn first(
 }
 
 /// Opens a model that captions are asked of. `change` may replace settings before they are checked.
-pub(crate) fn open(path: &Path, change: impl FnOnce(&mut Captioning) -> Result<()>) -> Result<Opened> {
+pub(crate) fn open(
+    path: &Path,
+    precision: Precision,
+    change: impl FnOnce(&mut Captioning) -> Result<()>,
+) -> Result<Opened> {
     let mut loaded = ModelFolder::open_untied(path)?;
     rename(path, &mut loaded.tensors)?;
     if Description::find(path)?.is_none() {
@@ -89,7 +94,7 @@ pub(crate) fn open(path: &Path, change: impl FnOnce(&mut Captioning) -> Result<(
     settings.validate(&layout)?;
     fit_decoder(path, &mut loaded.tensors, settings.tie_weights)?;
     loaded.require(path, &shapes(&loaded.config, settings.tie_weights))?;
-    let captioner = Captioner::new(&loaded.config, &loaded.tensors)?;
+    let captioner = Captioner::new(&loaded.config, &loaded.tensors, precision)?;
     Ok(Opened { settings, layout, tokenizer: Tokenizer::open(path)?, captioner })
 }
 

@@ -10,6 +10,7 @@ use finetune_harness::{Error, Layout, Opened, Result, Scores, Settings, Task};
 use finetune_metrics::captions::{DocumentFrequencies, reward_caption};
 use pretrain::model::{Incremental, ModelConfig, Pass};
 use pretrain_comm::Collective;
+use pretrain_kernels::Precision;
 
 use crate::caption_text;
 use crate::captioner::{Captioner, WORDS};
@@ -38,6 +39,7 @@ pub struct Learning {
     held_out: Option<Arc<PictureSet>>,
     frequencies: Option<DocumentFrequencies>,
     micro: usize,
+    precision: Precision,
     reading: [usize; 2],
 }
 
@@ -102,6 +104,7 @@ impl Learning {
             held_out: held_out.map(Arc::new),
             frequencies,
             micro: settings.batch.micro as usize,
+            precision: settings.model.precision,
             reading: [data.threads, data.read_ahead],
         };
         Ok(Opened { task: Arc::new(task), tensors, told })
@@ -152,7 +155,8 @@ impl Task for Learning {
 
     fn network(&self, tensors: &BTreeMap<String, Tensor>) -> Result<Captioner> {
         let all = tensors.iter().chain(&self.frozen);
-        Captioner::new(&self.config, &all.map(|(name, tensor)| (name.clone(), tensor.clone())).collect())
+        let all = all.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        Captioner::new(&self.config, &all, self.precision)
     }
 
     fn loss(&self, network: &Captioner, examples: &[CaptionExample], pass: Pass) -> Result<Tensor> {

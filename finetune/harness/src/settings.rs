@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use pretrain::data::VerifyShards;
 use pretrain::model::RegionGeometry;
-use pretrain::train::{BatchSettings, OptimiserSettings, Sizes};
+use pretrain::train::{BatchSettings, OptimiserSettings, PrecisionName, Sizes};
 use pretrain::{Error, Result};
+use pretrain_kernels::Precision;
 use pretrain_training::{Decay, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,10 @@ pub struct ModelSettings {
     pub tokenizer: Option<PathBuf>,
     /// Sizes of a network that is drawn; with `from` they must be those of the folder.
     pub sizes: Option<Sizes>,
+    /// What products of linear layers are computed in, here and in evaluations of the run: `f32`, or `bf16`, where
+    /// parameters, sums, losses and updates stay f32. Processors without AVX-512's bf16 instructions compute in f32 anyway.
+    #[serde(with = "PrecisionName")]
+    pub precision: Precision,
     /// In which order the last two of a region's six numbers stand, where `from` does not say.
     pub region_geometry: RegionGeometry,
     /// Dropout of embeddings, of what a layer adds, and of what the head reads; without it that of `from`.

@@ -8,8 +8,9 @@ use finetune_harness::{
     Description, Error, Layout, Opening, Outcome, Pictures, Result, Scores, SetSettings, Train, Watch,
 };
 use pretrain::data::VerifyShards;
-use pretrain::model::ModelFolder;
+use pretrain::model::{ModelFolder, Tensors};
 use pretrain_comm::Solo;
+use pretrain_kernels::Precision;
 use serde::Serialize;
 use serde_json::json;
 
@@ -36,6 +37,8 @@ pub struct Selection {
     pub shortlist: Option<usize>,
     /// Pairs that are computed at once.
     pub micro: usize,
+    /// What products of linear layers are computed in.
+    pub precision: Precision,
 }
 
 /// An evaluation that is asked for.
@@ -295,7 +298,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn open(selection: &Selection) -> Result<Self> {
-        let Selection { model, data, keys, shortlist, micro } = selection;
+        let Selection { model, data, keys, shortlist, micro, precision } = selection;
         if let Some(n) = shortlist.filter(|n| *n < 10) {
             return Err(setting("--shortlist", &format!("is {n}"), "at least 10: recall looks at ten"));
         }
@@ -319,7 +322,8 @@ impl Asked {
         let listed = keys.as_deref().map(read_keys).transpose()?;
         let wanted = Captions::Exactly(settings.captions_per_image, listed.as_deref());
         let gallery = Gallery::open(&opening, wanted)?;
-        let matcher = Matcher::new(&loaded.config, settings.attention, &loaded.tensors)?;
+        let tensors = Tensors::new(&loaded.tensors).computing_in(*precision);
+        let matcher = Matcher::new(&loaded.config, settings.attention, tensors)?;
         Ok(Self { tokenizer, matcher, gallery, layout, micro: (*micro).max(1) })
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Legend: b samples, h hidden width.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -35,12 +34,7 @@ impl Matcher {
         shapes
     }
 
-    pub(crate) fn new(
-        config: &ModelConfig,
-        sight: Sight,
-        tensors: &BTreeMap<String, Tensor>,
-    ) -> Result<Self> {
-        let tensors = Tensors::new(tensors);
+    pub(crate) fn new(config: &ModelConfig, sight: Sight, tensors: Tensors<'_>) -> Result<Self> {
         Ok(Self {
             encoder: Encoder::new(config, tensors)?,
             classifier: tensors.linear("classifier", CLASSES, config.hidden_size)?,

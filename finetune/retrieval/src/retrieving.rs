@@ -10,8 +10,9 @@ use finetune_harness::{
     Description, Error, Layout, Network, Opened, Opening, Pictures, Result, Scores, Settings, Task,
 };
 use pretrain::Example;
-use pretrain::model::{ModelConfig, Pass};
+use pretrain::model::{ModelConfig, Pass, Tensors};
 use pretrain_comm::Collective;
+use pretrain_kernels::Precision;
 use serde_json::json;
 
 use crate::candidates::{published, require_tags, shortlist};
@@ -38,6 +39,7 @@ pub(crate) struct Retrieving {
     sections: Vec<u32>,
     negatives: Negatives,
     held_out: Option<HeldOut>,
+    precision: Precision,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,7 @@ impl Retrieving {
             negatives,
             held_out,
             config,
+            precision: model.precision,
         };
         Ok(Opened { task: Arc::new(task), tensors: first.tensors, told })
     }
@@ -166,7 +169,11 @@ impl Task for Retrieving {
     }
 
     fn network(&self, tensors: &BTreeMap<String, Tensor>) -> Result<Matcher> {
-        Matcher::new(&self.config, self.settings.attention, tensors)
+        Matcher::new(
+            &self.config,
+            self.settings.attention,
+            Tensors::new(tensors).computing_in(self.precision),
+        )
     }
 
     fn loss(&self, network: &Matcher, examples: &[Right], pass: Pass) -> Result<Tensor> {

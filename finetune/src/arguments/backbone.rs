@@ -10,12 +10,12 @@ use finetune::backbone::{
 };
 use finetune_backbones::training::Evaluation;
 use finetune_backbones::{Architecture, Flavour};
-use pretrain_kernels::Precision;
 use serde_json::json;
 
 use question::QuestionArguments;
 
 use super::Output;
+use super::precision::PrecisionArgument;
 use crate::Exit;
 use crate::progress::Shown;
 
@@ -175,7 +175,7 @@ pub(crate) enum Backbone {
         size: u16,
         /// Numbers of inference
         #[arg(long, default_value = "f32")]
-        dtype: NumberArgument,
+        dtype: PrecisionArgument,
         /// Logits, or whole training steps
         #[arg(long, default_value = "forward")]
         mode: ModeArgument,
@@ -215,24 +215,9 @@ pub(crate) enum NamesArgument {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum NumberArgument {
-    F32,
-    Bf16,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ModeArgument {
     Forward,
     Train,
-}
-
-impl From<NumberArgument> for Precision {
-    fn from(argument: NumberArgument) -> Self {
-        match argument {
-            NumberArgument::F32 => Self::F32,
-            NumberArgument::Bf16 => Self::Bf16,
-        }
-    }
 }
 
 impl From<ModeArgument> for BenchMode {

@@ -9,6 +9,7 @@ use finetune_captioning::{Captioned, ConstraintFiles, Write, official_id, train}
 use finetune_metrics::layouts::{Candidates, Id, ReferenceImage, References};
 
 use super::Output;
+use super::precision::PrecisionArgument;
 use super::task::TrainArguments;
 use crate::Exit;
 
@@ -69,6 +70,9 @@ pub(crate) struct Asked {
     /// Pictures that are computed at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     batch: usize,
+    /// What products are computed in
+    #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
+    precision: PrecisionArgument,
 }
 
 #[derive(Debug, Args)]
@@ -145,8 +149,8 @@ impl NoCaps {
 
 impl Asked {
     fn write(self, key: Option<String>, constraints: Option<ConstraintFiles>, captioned: bool) -> Write {
-        let Self { model, data, set, batch } = self;
-        Write { model, data, key, set, constraints, captioned, at_once: batch }
+        let Self { model, data, set, batch, precision } = self;
+        Write { model, data, key, set, constraints, captioned, at_once: batch, precision: precision.into() }
     }
 }
 

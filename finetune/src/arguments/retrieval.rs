@@ -8,6 +8,7 @@ use finetune_retrieval::{Direction, Eval, Predict, Retrieved, Selection, train};
 use serde_json::json;
 
 use super::Output;
+use super::precision::PrecisionArgument;
 use super::task::TrainArguments;
 use crate::Exit;
 use crate::progress::Shown;
@@ -64,6 +65,9 @@ pub(crate) struct Asked {
     /// Pairs that are computed at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     batch: usize,
+    /// What products are computed in
+    #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
+    precision: PrecisionArgument,
 }
 
 impl Retrieval {
@@ -103,8 +107,8 @@ impl Retrieval {
 
 impl From<Asked> for Selection {
     fn from(asked: Asked) -> Self {
-        let Asked { model, data, keys, shortlist, batch } = asked;
-        Self { model, data, keys, shortlist, micro: batch }
+        let Asked { model, data, keys, shortlist, batch, precision } = asked;
+        Self { model, data, keys, shortlist, micro: batch, precision: precision.into() }
     }
 }
 

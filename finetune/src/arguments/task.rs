@@ -9,6 +9,7 @@ use finetune_harness::{Outcome, Train};
 use serde_json::json;
 
 use super::Output;
+use super::precision::PrecisionArgument;
 use crate::Exit;
 use crate::progress::Shown;
 
@@ -27,6 +28,9 @@ pub(crate) enum Task {
         /// Texts that are computed at once
         #[arg(long, value_name = "N", default_value_t = 32)]
         batch: usize,
+        /// What products are computed in
+        #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
+        precision: PrecisionArgument,
         #[command(flatten)]
         output: Output,
     },
@@ -50,6 +54,9 @@ pub(crate) enum Task {
         /// Texts that are computed at once
         #[arg(long, value_name = "N", default_value_t = 32)]
         batch: usize,
+        /// What products are computed in
+        #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
+        precision: PrecisionArgument,
         #[command(flatten)]
         output: Output,
     },
@@ -110,8 +117,9 @@ impl Task {
     pub(crate) fn run<C: Classification>(self) -> anyhow::Result<(String, Exit)> {
         match self {
             Self::Train(train) => train.run(|train, shown| train.run::<C>(shown)),
-            Self::Eval { model, data, batch, output } => {
-                let scores = Eval { model, data, micro: batch }.run::<C>()?;
+            Self::Eval { model, data, batch, precision, output } => {
+                let eval = Eval { model, data, micro: batch, precision: precision.into() };
+                let scores = eval.run::<C>()?;
                 let text = if output.json {
                     serde_json::to_string(&scores.all)?
                 } else {
@@ -119,8 +127,8 @@ impl Task {
                 };
                 Ok((text.trim_end().to_owned(), Exit::Done))
             }
-            Self::Predict { model, data, key, out, explain, batch, output } => {
-                let predict = Predict { model, data, key, out, micro: batch };
+            Self::Predict { model, data, key, out, explain, batch, precision, output } => {
+                let predict = Predict { model, data, key, out, micro: batch, precision: precision.into() };
                 let predictions = predict.run::<C>()?;
                 if let Some(path) = explain {
                     explain::write(&predict.explain::<C>()?, &path)?;

@@ -12,7 +12,7 @@ pub use evaluate::{Evaluation, Probes, evaluate};
 pub use pretraining::{Outcome, Progress, Watch, pretrain};
 pub use run::{Run, in_threads};
 pub use settings::{BatchSettings, OptimiserSettings, RunSettings, ScheduleSettings, Settings};
-pub use sizes::{DataSizes, ModelSettings, Sizes};
+pub use sizes::{DataSizes, ModelSettings, PrecisionName, Sizes};
 pub use start::Start;
 pub use step::{Learner, MicroBatch};
 

@@ -31,11 +31,13 @@ pub struct ModelSettings {
     pub sizes: Option<Sizes>,
 }
 
-/// How a precision is written.
-#[derive(Serialize, Deserialize)]
+/// How a precision is written: `#[serde(with = "PrecisionName")]`.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(remote = "Precision", rename_all = "lowercase")]
-enum PrecisionName {
+pub enum PrecisionName {
+    /// 32 bits.
     F32,
+    /// bfloat16.
     Bf16,
 }
 

@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use data_specs::SpecialIds;
 use pretrain::model::{Incremental, ModelConfig, Pass, initialise};
+use pretrain_kernels::Precision;
 use pretrain_training::{Generator, Stream};
 use serde_json::json;
 
@@ -35,7 +36,7 @@ fn captioner(tied: bool) -> Captioner {
     bias[SPECIAL.sep as usize] = 4.0;
     tensors
         .insert("cls.predictions.bias".to_owned(), Tensor::from_vec(bias, VOCABULARY, &Device::Cpu).unwrap());
-    Captioner::new(&config, &tensors).unwrap()
+    Captioner::new(&config, &tensors, Precision::F32).unwrap()
 }
 
 /// Pictures of 0 to 4 tags and 0 to 3 regions, never without both.

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use data_specs::Sample;
 use finetune_harness::Train;
 use pretrain::model::ModelFolder;
+use pretrain_kernels::Precision;
 
 use super::made::{Made, Quiet, WIDTH, caption, row, rows};
 use crate::{Captioned, ConstraintFiles, Write};
@@ -23,6 +24,7 @@ fn write(made: &Made, model: PathBuf, data: &str) -> Write {
         constraints: None,
         captioned: false,
         at_once: 8,
+        precision: Precision::F32,
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor, Var};
 use data_specs::SpecialIds;
 use pretrain::model::{ModelConfig, Pass};
+use pretrain_kernels::Precision;
 use serde_json::Value;
 
 use crate::captioner::{Captioner, DECODER, WORDS};
@@ -49,7 +50,7 @@ impl Golden {
         let variables: BTreeMap<String, Var> =
             weights.iter().map(|(name, tensor)| (name.clone(), Var::from_tensor(tensor).unwrap())).collect();
         let tensors = variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        (Captioner::new(&config, &tensors).unwrap(), variables)
+        (Captioner::new(&config, &tensors, Precision::F32).unwrap(), variables)
     }
 
     fn picture(&self, number: usize) -> Picture {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use finetune_harness::{Outcome, Train};
 use pretrain::model::ModelFolder;
+use pretrain_kernels::Precision;
 use pretrain_training::Checkpoints;
 
 use super::made::{Made, Quiet};
@@ -29,6 +30,7 @@ fn write(made: &Made, model: &str, set: &[&str]) -> Vec<Captioned> {
         constraints: None,
         captioned: true,
         at_once: 7,
+        precision: Precision::F32,
     };
     write.run().unwrap()
 }

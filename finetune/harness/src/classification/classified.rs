@@ -7,8 +7,9 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use data_specs::{RowId, Tokenizer};
 use pretrain::Example;
-use pretrain::model::{ModelConfig, Pass};
+use pretrain::model::{ModelConfig, Pass, Tensors};
 use pretrain_comm::Collective;
+use pretrain_kernels::Precision;
 
 use super::Classification;
 use super::answering::answer;
@@ -34,6 +35,7 @@ pub struct Classified<C> {
     train: Texts,
     held_out: Option<Arc<Texts>>,
     micro: usize,
+    precision: Precision,
     reading: [usize; 2],
 }
 
@@ -108,6 +110,7 @@ impl<C: Classification> Classified<C> {
             layout: data.layout.clone(),
             train,
             held_out,
+            precision: model.precision,
             micro: settings.batch.micro as usize,
             reading: [data.threads, data.read_ahead],
             config,
@@ -199,7 +202,7 @@ impl<C: Classification> Task for Classified<C> {
     }
 
     fn network(&self, tensors: &BTreeMap<String, Tensor>) -> Result<Classifier> {
-        Classifier::new(&self.config, self.head, tensors)
+        Classifier::new(&self.config, self.head, Tensors::new(tensors).computing_in(self.precision))
     }
 
     fn loss(&self, network: &Classifier, examples: &[ClassifiedExample], pass: Pass) -> Result<Tensor> {

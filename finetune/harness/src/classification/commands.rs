@@ -6,8 +6,9 @@ use std::sync::Arc;
 use data_specs::durable::write_durably;
 use data_specs::{RowId, Tokenizer};
 use pretrain::data::VerifyShards;
-use pretrain::model::{Batch, ModelConfig, ModelFolder};
+use pretrain::model::{Batch, ModelConfig, ModelFolder, Tensors};
 use pretrain_comm::Solo;
+use pretrain_kernels::Precision;
 use serde::Serialize;
 
 use super::Classification;
@@ -33,6 +34,8 @@ pub struct Eval {
     pub data: PathBuf,
     /// Texts that are computed at once.
     pub micro: usize,
+    /// What products of linear layers are computed in.
+    pub precision: Precision,
 }
 
 /// Predictions that are asked for.
@@ -48,6 +51,8 @@ pub struct Predict {
     pub out: Option<PathBuf>,
     /// Texts that are computed at once.
     pub micro: usize,
+    /// What products of linear layers are computed in.
+    pub precision: Precision,
 }
 
 /// An answer to a text.
@@ -81,7 +86,7 @@ impl Eval {
     /// # Errors
     /// Model or data that do not fit; data without annotations.
     pub fn run<C: Classification>(&self) -> Result<Scores> {
-        let asked = Asking::<C>::open(&self.model, &self.data)?;
+        let asked = Asking::<C>::open(&self.model, &self.data, self.precision)?;
         let rows: Vec<RowId> = asked.texts.all().collect();
         let answered = asked.answers(&rows, self.micro)?;
         asked.task.score(&answered).map_err(|problem| unfit::<C>(&self.data, "annotations", problem))
@@ -94,7 +99,7 @@ impl Predict {
     /// # Errors
     /// Model or data that do not fit; a key that is not there; a full disk.
     pub fn run<C: Classification>(&self) -> Result<Vec<Prediction>> {
-        let asked = Asking::<C>::open(&self.model, &self.data)?;
+        let asked = Asking::<C>::open(&self.model, &self.data, self.precision)?;
         let answered = asked.answers(&self.rows(&asked.texts)?, self.micro)?;
         if let Some(path) = &self.out {
             let text =
@@ -116,7 +121,7 @@ impl Predict {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn explain<C: Classification>(&self) -> Result<Vec<Explained>> {
-        let asked = Asking::<C>::open(&self.model, &self.data)?;
+        let asked = Asking::<C>::open(&self.model, &self.data, self.precision)?;
         let Asking { network, texts, config, tokenizer, .. } = &asked;
         let rows = self.rows(texts)?;
         let explained = |(row, answered): (&RowId, &Answered)| {
@@ -169,7 +174,7 @@ struct Asking<C> {
 }
 
 impl<C: Classification> Asking<C> {
-    fn open(model: &Path, data: &Path) -> Result<Self> {
+    fn open(model: &Path, data: &Path, precision: Precision) -> Result<Self> {
         let (task, layout) = Description::require::<C>(model, C::NAME)?;
         let labels = folder::labels(model)?;
         let loaded = ModelFolder::open(model)?;
@@ -190,7 +195,8 @@ impl<C: Classification> Asking<C> {
             open_shards: Opening::IN_ORDER,
         };
         let texts = Arc::new(Texts::open(&opening, &of_kind::<C>(task.asking(&labels)))?);
-        let network = Classifier::new(&loaded.config, head, &loaded.tensors)?;
+        let tensors = Tensors::new(&loaded.tensors).computing_in(precision);
+        let network = Classifier::new(&loaded.config, head, tensors)?;
         Ok(Self { task, labels, network, texts, config: loaded.config, tokenizer })
     }
 

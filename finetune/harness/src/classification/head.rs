@@ -126,12 +126,11 @@ impl Head {
 }
 
 impl Classifier {
-    /// A network over tensors.
+    /// A network over tensors, which say in what precision it computes.
     ///
     /// # Errors
     /// A config that cannot be; a tensor that is missing or of another shape.
-    pub fn new(config: &ModelConfig, head: Head, tensors: &BTreeMap<String, Tensor>) -> Result<Self> {
-        let tensors = Tensors::new(tensors);
+    pub fn new(config: &ModelConfig, head: Head, tensors: Tensors<'_>) -> Result<Self> {
         let inputs = head.n_sequences * config.hidden_size;
         let layers = match head.settings.classifier {
             Form::Linear => Layers::Linear(tensors.linear("classifier", head.n_labels, inputs)?),

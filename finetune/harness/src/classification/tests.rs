@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use pretrain::Example;
-use pretrain::model::{ModelConfig, Pass};
+use pretrain::model::{ModelConfig, Pass, Tensors};
 use pretrain_training::{Gradients, Parameters};
 use serde_json::Value;
 
@@ -90,7 +90,7 @@ fn logits_losses_and_all_gradients_are_torchs() {
         assert_eq!(found, expected, "{name}: names and shapes");
 
         let parameters = Parameters::new(&weights).unwrap();
-        let network = Classifier::new(&case.config, case.head, &parameters.tensors()).unwrap();
+        let network = Classifier::new(&case.config, case.head, Tensors::new(&parameters.tensors())).unwrap();
         let (sequences, targets) = (case.sequences(), case.targets());
         let targets: Vec<&[(u32, f32)]> = targets.iter().map(Vec::as_slice).collect();
         let logits_bc = network.forward(&sequences, Pass::Evaluation).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use pretrain::Example;
-use pretrain::model::{Joined, ModelConfig, Pass};
+use pretrain::model::{Joined, ModelConfig, Pass, Tensors};
 use pretrain_training::{Gradients, Parameters};
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ fn logits_loss_and_all_gradients_are_torchs_under_every_mask() {
         assert_eq!(found, expected, "{name}: names and shapes");
 
         let parameters = Parameters::new(&weights).unwrap();
-        let network = Matcher::new(&case.config, case.sight, &parameters.tensors()).unwrap();
+        let network = Matcher::new(&case.config, case.sight, Tensors::new(&parameters.tensors())).unwrap();
         let examples = case.examples();
         let logits_b2 = network.logits(&examples, Pass::Evaluation).unwrap();
         let [far, largest] = apart(&logits_b2, &case.tensors["out.logits"]);
@@ -123,7 +123,7 @@ fn logits_loss_and_all_gradients_are_torchs_under_every_mask() {
 fn parts_put_together_are_torchs_too() {
     for name in ["clr", "cl", "cr", "lr"] {
         let case = Case::read(name);
-        let network = Matcher::new(&case.config, case.sight, &case.weights()).unwrap();
+        let network = Matcher::new(&case.config, case.sight, Tensors::new(&case.weights())).unwrap();
         let (mut rows, mut lengths) = (Vec::new(), Vec::new());
         for one in case.examples() {
             let positions: Vec<u32> = (0..one.token_ids.len() as u32).collect();

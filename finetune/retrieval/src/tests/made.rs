@@ -10,7 +10,7 @@ use data_specs::{
 };
 use finetune_harness::{Layout, Opening, Pictures, Result, SetSettings};
 use pretrain::data::VerifyShards;
-use pretrain::model::{ModelConfig, initialise};
+use pretrain::model::{ModelConfig, Tensors, initialise};
 
 use crate::gallery::{Captions, Gallery};
 use crate::matcher::Matcher;
@@ -103,7 +103,7 @@ impl Made {
     }
 
     pub(super) fn matcher(&self, sight: Sight) -> Matcher {
-        Matcher::new(&self.config, sight, &self.weights()).unwrap()
+        Matcher::new(&self.config, sight, Tensors::new(&self.weights())).unwrap()
     }
 }
 
