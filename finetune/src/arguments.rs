@@ -2,7 +2,9 @@
 
 mod backbone;
 mod captioning;
+mod detector;
 mod precision;
+mod question;
 mod retrieval;
 mod task;
 
@@ -11,8 +13,10 @@ use std::path::PathBuf;
 use backbone::Backbone;
 use captioning::{Captioning, NoCaps};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use detector::Detector;
 use finetune::score::{self, Error, Form, Metric};
-use retrieval::Retrieval;
+use question::{OnePicture, TwoPictures};
+use retrieval::{ByPicture, ByText, Retrieval};
 use task::Task;
 
 /// Fine-tuning, evaluation and scoring of the seven tasks.
@@ -31,12 +35,15 @@ pub(crate) enum Command {
     /// EfficientNet and ResNeXt
     #[command(subcommand)]
     Backbone(Backbone),
+    /// Regions of pictures: boxes, classes, attributes, vectors
+    #[command(subcommand)]
+    Detector(Detector),
     /// Pictures that captions describe
     #[command(subcommand)]
-    ImageRetrieval(Retrieval),
+    ImageRetrieval(Retrieval<ByText>),
     /// Captions that describe pictures
     #[command(subcommand)]
-    TextRetrieval(Retrieval),
+    TextRetrieval(Retrieval<ByPicture>),
     /// Captions of pictures
     #[command(subcommand)]
     Captioning(Captioning),
@@ -45,13 +52,13 @@ pub(crate) enum Command {
     Nocaps(NoCaps),
     /// Questions about pictures, answered from a vocabulary
     #[command(subcommand)]
-    Vqa(Task),
+    Vqa(Task<OnePicture>),
     /// Compositional questions about pictures
     #[command(subcommand)]
-    Gqa(Task),
+    Gqa(Task<OnePicture>),
     /// Statements that are true or false of two pictures
     #[command(subcommand)]
-    Nlvr2(Task),
+    Nlvr2(Task<TwoPictures>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +114,17 @@ pub(crate) enum Score {
         /// Column j belongs to picture j / N
         #[arg(long, value_name = "N", default_value_t = 5)]
         captions_per_image: usize,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Average precision and recall of boxes, as pycocotools computes them
+    Detection {
+        /// Instances in COCO's layout
+        #[arg(long)]
+        truth: PathBuf,
+        /// A list of {image_id, category_id, bbox, score}
+        #[arg(long)]
+        predictions: PathBuf,
         #[command(flatten)]
         output: Output,
     },
@@ -207,6 +225,9 @@ impl Score {
             }
             Self::Retrieval { scores, captions_per_image, output } => {
                 score::Retrieval { scores, captions_per_image }.run(output.form())
+            }
+            Self::Detection { truth, predictions, output } => {
+                score::Detection { truth, predictions }.run(output.form())
             }
             Self::DocumentFrequencies { references, out, tokenized, eos, output } => {
                 let asked = score::DocumentFrequencies { references, out, tokenized, end_of_caption: eos };

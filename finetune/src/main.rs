@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use finetune::backbone;
 use finetune::score::Error;
+use finetune::{backbone, detector};
 use finetune_retrieval::Direction;
 
 /// How the process ends. Clap itself ends it with 2.
@@ -49,6 +49,8 @@ fn main() -> ExitCode {
             complain(&format!("error: {error}"));
             if let Some(error) = error.downcast_ref::<backbone::Error>() {
                 of_backbone(error)
+            } else if let Some(error) = error.downcast_ref::<detector::Error>() {
+                of_detector(error)
             } else if let Some(error) = error.downcast_ref::<finetune_harness::Error>() {
                 of_task(error)
             } else {
@@ -73,6 +75,7 @@ fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
         Command::Vqa(task) => task.run::<finetune_qa::Vqa>(),
         Command::Gqa(task) => task.run::<finetune_qa::Gqa>(),
         Command::Nlvr2(task) => task.run::<finetune_nlvr2::Nlvr2>(),
+        Command::Detector(detector) => detector.run(),
         Command::Backbone(backbone) => backbone.run().map(|(text, exit)| (text.trim_end().to_owned(), exit)),
     }
 }
@@ -84,6 +87,18 @@ fn of_backbone(error: &backbone::Error) -> Exit {
         Exit::Data
     } else if error.is_temporary() {
         Exit::Temporary
+    } else {
+        Exit::Runtime
+    }
+}
+
+fn of_detector(error: &detector::Error) -> Exit {
+    if error.is_usage() {
+        Exit::Usage
+    } else if error.is_temporary() {
+        Exit::Temporary
+    } else if error.is_data() {
+        Exit::Data
     } else {
         Exit::Runtime
     }

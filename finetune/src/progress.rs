@@ -1,5 +1,6 @@
 //! What a training shows: a bar on a terminal, elsewhere a line every ten seconds. And how it is interrupted.
 
+mod detector;
 mod retrieval;
 mod task;
 

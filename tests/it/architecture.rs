@@ -85,6 +85,7 @@ fn the_command_line_is_the_frozen_one() {
         "stats",
         "peek",
         "explain",
+        "features-check",
         "vocabulary",
         "bench",
         "synth",
@@ -106,6 +107,16 @@ fn the_command_line_is_the_frozen_one() {
         ));
     }
     is_frozen("finetune-backbone-help.txt", &help);
+
+    let mut help = String::new();
+    for verb in ["convert", "train", "eval", "predict", "forward", "summary"] {
+        let mut command = Command::new(finetune());
+        help.push_str(&format!(
+            "---- detector {verb}\n{}",
+            run(command.args(["detector", verb, "--help"])).1
+        ));
+    }
+    is_frozen("finetune-detector-help.txt", &help);
 
     let mut help = String::new();
     for task in ["image-retrieval", "text-retrieval", "captioning", "nocaps", "vqa", "gqa", "nlvr2"] {
@@ -160,6 +171,7 @@ fn documents_name_only_what_exists() {
         "docs/backbones.md",
         "docs/corpora.md",
         "docs/imports.md",
+        "docs/own-pictures.md",
         "docs/scores.md",
         "docs/synth.md",
         "docs/tasks.md",

@@ -178,34 +178,15 @@ impl CorpusSpec {
         if self.exclude.distance > 128 {
             return bad("exclude.distance", "fingerprints have 128 bits", "give a number from 0 to 128");
         }
+        if let Some([key, what, hint]) = self.regions.as_ref().and_then(RegionsSpec::fault) {
+            return bad(key, what, hint);
+        }
         let has_pictures = self.images.as_ref().is_some_and(|images| images.path.is_some());
         match (&self.features.format, &self.images, &self.regions) {
             (Some(_), None, None) if self.boxes.is_none() => Ok(()),
             // Without a path yet, a spec may know its corpus in both forms.
             (Some(_), Some(_), Some(_)) if !has_pictures => Ok(()),
-            (None, Some(_), Some(regions)) => {
-                if regions.weights.is_some() && regions.random_weights.is_some() {
-                    return bad("regions", "has both weights and random_weights", "leave one of them out");
-                }
-                if !(0.0..=1.0).contains(&regions.tag_score) {
-                    return bad("regions.tag_score", "is not a probability", "give a number from 0 to 1");
-                }
-                if regions.short_side < 32 || regions.long_side < regions.short_side {
-                    return bad(
-                        "regions.short_side",
-                        "is shorter than a cell of the last map, or longer than regions.long_side",
-                        "give pixels, at least 32; the published detectors see 600 and at most 1000",
-                    );
-                }
-                if regions.crop_side < 32 {
-                    return bad(
-                        "regions.crop_side",
-                        "is shorter than a cell of the last map",
-                        "give pixels, at least 32: as many as the network was trained on",
-                    );
-                }
-                Ok(())
-            }
+            (None, Some(_), Some(_)) => Ok(()),
             (None, None, _) => bad(
                 "features.format",
                 "is not set, and there is no section [images]",
@@ -330,6 +311,22 @@ mod tests {
         assert_eq!(regions("random_weights = 3", &["regions.weights=w.pth"]).unwrap(), (true, None));
         assert_eq!(regions("weights = 'w.pth'", &["regions.random_weights=4"]).unwrap(), (false, Some(4)));
         assert!(regions("", &["regions.random_weights=4", "regions.weights=w.pth"]).is_err());
+    }
+
+    #[test]
+    fn boxes_without_vectors_need_no_network() {
+        let spec = "name = 'a'\nsource = 'a'\nsplit = 'a'\n[images]\nkeep = 'full'\n[boxes]\nformat = 'coco-instances'\n\
+                    [regions]\nprovider = 'none'\n";
+        let regions = parse_spec(spec, &[]).unwrap().regions.unwrap();
+        assert_eq!((regions.provider, regions.backbone), (Provider::None, None));
+        for (given, words) in [
+            ("regions.backbone=resnext50_32x4d", "regions.backbone: is set, and regions.provider"),
+            ("regions.random_weights=0", "regions.random_weights: is set"),
+            ("regions.provider=boxes", "regions.backbone: is not set"),
+        ] {
+            let message = parse_spec(spec, &[given]).unwrap_err().to_string();
+            assert!(message.contains(words), "{given}: {message}");
+        }
     }
 
     #[test]

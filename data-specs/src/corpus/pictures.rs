@@ -91,8 +91,9 @@ pub enum BoxesFormat {
 pub struct RegionsSpec {
     /// Where the regions come from.
     pub provider: Provider,
-    /// The network, by timm's name (`resnext50_32x4d`, `tf_efficientnet_b3`, ...).
-    pub backbone: String,
+    /// The network, by timm's name (`resnext50_32x4d`, `tf_efficientnet_b3`, ...); every provider but `none` needs one.
+    #[serde(default)]
+    pub backbone: Option<String>,
     /// Its weights: .safetensors or .pth of timm or torchvision.
     #[serde(default)]
     pub weights: Option<PathBuf>,
@@ -146,6 +147,52 @@ pub enum Provider {
     Crops,
     /// The cells of the last map, as grid features (Paper: 2001.03615).
     Grid,
+    /// The boxes of `[boxes]` with their names and no vectors: what a detector learns from, if rows keep their pictures.
+    None,
+}
+
+impl RegionsSpec {
+    /// The key that cannot stay as it is, what is wrong with it, and what to do.
+    pub(super) fn fault(&self) -> Option<[&'static str; 3]> {
+        if self.provider == Provider::None {
+            let keys = [
+                ("regions.backbone", self.backbone.is_some()),
+                ("regions.weights", self.weights.is_some()),
+                ("regions.random_weights", self.random_weights.is_some()),
+                ("regions.flavour", self.flavour.is_some()),
+                ("regions.classes", self.classes.is_some()),
+            ];
+            let given = keys.iter().find(|(_, given)| *given);
+            return given.map(|(key, _)| {
+                [*key, "is set, and regions.provider = \"none\" computes nothing", "leave it out"]
+            });
+        }
+        if self.backbone.is_none() {
+            return Some([
+                "regions.backbone",
+                "is not set",
+                "name the network; regions.provider = \"none\" does without, and without vectors",
+            ]);
+        }
+        if self.weights.is_some() && self.random_weights.is_some() {
+            return Some(["regions", "has both weights and random_weights", "leave one of them out"]);
+        }
+        if !(0.0..=1.0).contains(&self.tag_score) {
+            return Some(["regions.tag_score", "is not a probability", "give a number from 0 to 1"]);
+        }
+        if self.short_side < 32 || self.long_side < self.short_side {
+            return Some([
+                "regions.short_side",
+                "is shorter than a cell of the last map, or longer than regions.long_side",
+                "give pixels, at least 32; the published detectors see 600 and at most 1000",
+            ]);
+        }
+        (self.crop_side < 32).then_some([
+            "regions.crop_side",
+            "is shorter than a cell of the last map",
+            "give pixels, at least 32: as many as the network was trained on",
+        ])
+    }
 }
 
 fn short_side() -> u32 {

@@ -326,7 +326,7 @@ impl Backbone {
     }
 }
 
-fn check_map(tensor: &'static str, x_bchw: &Tensor, channels: usize) -> Result<()> {
+pub(crate) fn check_map(tensor: &'static str, x_bchw: &Tensor, channels: usize) -> Result<()> {
     match x_bchw.dims() {
         [_, c, h, w] if *c == channels && *h > 0 && *w > 0 && x_bchw.dtype() == DType::F32 => Ok(()),
         _ => Err(unfit(tensor, format!("[b, {channels}, h, w] of F32"), x_bchw)),

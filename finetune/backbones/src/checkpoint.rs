@@ -82,6 +82,15 @@ impl Checkpoint {
         Ok(Self { path: path.to_owned(), container, names: cleaned(found) })
     }
 
+    /// Shapes by cleaned name.
+    pub(crate) fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        self.names.iter().map(|(name, found)| (name.clone(), found.shape.clone())).collect()
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.names.get(name).map(|found| found.shape.as_slice())
+    }
+
     /// The flavour on which this file's keys, the name and the wish agree.
     pub(crate) fn flavour(&self, architecture: Architecture, asked: Option<Flavour>) -> Result<Flavour> {
         Flavour::agreed(architecture, asked, self.names.keys().map(String::as_str))
@@ -161,7 +170,7 @@ impl Checkpoint {
     }
 
     /// The numbers of the tensor with this cleaned name, finite and, for variances, not negative.
-    fn values(&self, name: &str) -> Result<Vec<f32>> {
+    pub(crate) fn values(&self, name: &str) -> Result<Vec<f32>> {
         let refuse = |problem: &str| {
             Err(Error::Value {
                 path: self.path.clone(),

@@ -31,10 +31,12 @@ mod names;
 mod nearest;
 mod resnext;
 mod summary;
+mod tensor_file;
 #[cfg(test)]
 mod tests;
 pub mod training;
 mod training_pass;
+mod trunk;
 mod untrained;
 mod weights;
 
@@ -46,4 +48,6 @@ pub use flavour::Flavour;
 pub use nearest::nearest;
 pub use resnext::Form;
 pub use summary::{LayerSummary, Summary};
-pub use training_pass::TrainingPass;
+pub use tensor_file::TensorFile;
+pub use training_pass::{Statistics, TrainingPass};
+pub use trunk::{Trunk, TrunkPart};

@@ -87,15 +87,13 @@ impl BatchNorm {
     pub(crate) fn forward(&self, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let Self { name, weight_c, bias_c, mean_c, variance_c, epsilon } = self;
         match mode {
-            Mode::Inference => {
-                Ok(batch_norm_inference(x_bchw, mean_c, variance_c, weight_c, bias_c, *epsilon)?)
-            }
-            Mode::Training(pass) => {
+            Mode::Training(pass) if !pass.fixes(name) => {
                 let (y_bchw, mean_c, variance_c) = batch_norm_training(x_bchw, weight_c, bias_c, *epsilon)?;
                 let values = x_bchw.elem_count() / weight_c.elem_count().max(1);
                 pass.observe(name, &mean_c, &variance_c, values)?;
                 Ok(y_bchw)
             }
+            _ => Ok(batch_norm_inference(x_bchw, mean_c, variance_c, weight_c, bias_c, *epsilon)?),
         }
     }
 }

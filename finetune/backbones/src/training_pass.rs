@@ -3,6 +3,7 @@
 //! b batch, c channels, h and w of the map, d numbers of a vector.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use candle_core::{DType, Tensor};
 use pretrain_kernels::scale_channels;
@@ -22,17 +23,20 @@ pub struct TrainingPass {
     numbers: Generator,
     /// Places of this micro-batch's samples in the global batch.
     places: Vec<u64>,
-    observed: RefCell<Vec<Observed>>,
+    /// Normalisations that keep to the running statistics.
+    fixed: BTreeSet<String>,
+    observed: RefCell<Vec<Statistics>>,
 }
 
 /// What a batch normalisation saw.
-#[derive(Debug, Clone)]
-pub(crate) struct Observed {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
     /// The layer.
-    pub(crate) name: String,
-    pub(crate) mean: Vec<f32>,
+    pub layer: String,
+    /// Of every channel.
+    pub mean: Vec<f32>,
     /// Unbiased, as PyTorch keeps it.
-    pub(crate) variance: Vec<f32>,
+    pub variance: Vec<f32>,
 }
 
 /// More blocks or numbers of a vector than any network has: places of samples stand above them in an index.
@@ -50,8 +54,24 @@ impl TrainingPass {
             blocks: generator(Stream::DropConnect),
             numbers: generator(Stream::Dropout),
             places,
+            fixed: BTreeSet::new(),
             observed: RefCell::default(),
         }
+    }
+
+    /// The same, where normalisation in these layers takes the running statistics and shows none.
+    pub fn fixing(self, layers: BTreeSet<String>) -> Self {
+        Self { fixed: layers, ..self }
+    }
+
+    /// What was seen, in the order of computation.
+    pub fn into_statistics(self) -> Vec<Statistics> {
+        self.observed.into_inner()
+    }
+
+    /// Whether a normalisation keeps to the running statistics.
+    pub(crate) fn fixes(&self, layer: &str) -> bool {
+        self.fixed.contains(layer)
     }
 
     /// How many samples it is for.
@@ -62,13 +82,8 @@ impl TrainingPass {
     /// The first layer, in the order of computation, in front of which numbers are not finite.
     pub(crate) fn first_not_finite(&self) -> Option<String> {
         let observed = self.observed.borrow();
-        let is_bad = |layer: &&Observed| layer.mean.iter().chain(&layer.variance).any(|x| !x.is_finite());
-        observed.iter().find(is_bad).map(|layer| layer.name.clone())
-    }
-
-    /// What was seen, in the order of computation.
-    pub(crate) fn into_observed(self) -> Vec<Observed> {
-        self.observed.into_inner()
+        let is_bad = |seen: &&Statistics| seen.mean.iter().chain(&seen.variance).any(|x| !x.is_finite());
+        observed.iter().find(is_bad).map(|seen| seen.layer.clone())
     }
 
     /// Keeps what the layer `name` saw in `values` values a channel.
@@ -82,7 +97,7 @@ impl TrainingPass {
         let unbiased = values as f64 / (values as f64 - 1.0);
         let mean = mean_c.to_dtype(DType::F32)?.to_vec1()?;
         let variance = (variance_c * unbiased)?.to_dtype(DType::F32)?.to_vec1()?;
-        self.observed.borrow_mut().push(Observed { name: name.to_owned(), mean, variance });
+        self.observed.borrow_mut().push(Statistics { layer: name.to_owned(), mean, variance });
         Ok(())
     }
 

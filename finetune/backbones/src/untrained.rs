@@ -40,7 +40,7 @@ impl Backbone {
             let pass = TrainingPass::new(seed, 0, (0..BATCH as u64).collect(), 0.0, 0.0);
             learner.backbone().logits_in_training(&drawn(seed)?, &pass)?;
             let mut seen = learner.nothing_seen();
-            learner.see(&mut seen, &pass.into_observed(), BATCH);
+            learner.see(&mut seen, &pass.into_statistics(), BATCH);
             learner.move_statistics(seen, BATCH as f64, &Solo)?;
             learner.with_weights(&learner.weights())
         };

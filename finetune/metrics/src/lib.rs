@@ -1,7 +1,8 @@
 //! The scores of the field's seven tasks, equal to the reference evaluators': captioning (NoCaps too),
-//! VQA, GQA, NLVR2 and retrieval. No tensors, no Java.
+//! VQA, GQA, NLVR2, retrieval; and of detectors. No tensors, no Java.
 
 pub mod captions;
+pub mod detection;
 mod error;
 pub mod gqa;
 pub mod layouts;

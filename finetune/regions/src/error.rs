@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use crate::decoding::PictureFormat;
 
 /// What can be wrong with a picture, or with what is asked of it.
@@ -81,6 +83,49 @@ pub enum Error {
     /// The tensor library refused.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+    /// A data set that a detector cannot learn from.
+    #[error("{path}: {what}; {hint}", path = path.display())]
+    Samples {
+        /// The data set or its shard.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A setting of a detector or of its training that cannot be used.
+    #[error("{key} {problem}")]
+    Setting {
+        /// Section and key.
+        key: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A file of a detector that is not what it should be.
+    #[error("{path}: {problem}", path = path.display())]
+    Detector {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A training that has come to nothing, for the reason of the picture that it names.
+    #[error("{picture}: {problem}")]
+    Sample {
+        /// The picture, as its source calls it.
+        picture: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Optimiser, checkpoints, settings, figures.
+    #[error(transparent)]
+    Training(#[from] pretrain_training::Error),
+    /// A file or a data set that cannot be read or written.
+    #[error(transparent)]
+    Data(#[from] data_specs::Error),
+    /// The ranks did not come together.
+    #[error(transparent)]
+    Ranks(#[from] pretrain_comm::Error),
     /// A size, scale or share that cannot be used.
     #[error("cannot prepare pictures: {problem}")]
     Preparation {
@@ -90,6 +135,15 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn setting(key: &'static str, problem: String) -> Self {
+        Self::Setting { key, problem }
+    }
+
+    /// Whether it is only what a rank says when another one has failed.
+    pub fn is_echo(&self) -> bool {
+        matches!(self, Self::Ranks(_) | Self::Training(pretrain_training::Error::Ranks(_)))
+    }
+
     /// The reason as a reject row carries it.
     pub fn code(&self) -> &'static str {
         match self {
@@ -101,6 +155,9 @@ impl Error {
             Self::DecoderPanicked { .. } => "decoder-panicked",
             Self::Buffer { .. } => "bad-buffer",
             Self::Backbone(_) | Self::Kernel(_) | Self::Tensor(_) => "backbone",
+            Self::Setting { .. } | Self::Detector { .. } => "detector",
+            Self::Data(_) | Self::Sample { .. } | Self::Samples { .. } => "bad-data",
+            Self::Training(_) | Self::Ranks(_) => "training",
             Self::Preparation { .. } => "bad-preparation",
         }
     }

@@ -2,6 +2,10 @@
 
 pub mod augmentation;
 pub mod decoding;
+mod described;
+pub mod detection_samples;
+mod detections;
+pub mod detector;
 pub mod drawing;
 mod encoding;
 mod error;
@@ -9,6 +13,8 @@ mod extractor;
 mod fingerprint;
 pub mod preparation;
 
+pub use described::Naming;
+pub use detections::Detections;
 pub use encoding::{encode_png, thumbnail};
 pub use error::Error;
 pub use extractor::{Extractor, Grid, instructions};

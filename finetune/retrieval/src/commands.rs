@@ -39,6 +39,9 @@ pub struct Selection {
     pub micro: usize,
     /// What products of linear layers are computed in.
     pub precision: Precision,
+    /// Whether pictures may have any number of captions and there may be one picture: a question is asked, and nothing is
+    /// scored against what is known.
+    pub any: bool,
 }
 
 /// An evaluation that is asked for.
@@ -298,7 +301,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn open(selection: &Selection) -> Result<Self> {
-        let Selection { model, data, keys, shortlist, micro, precision } = selection;
+        let Selection { model, data, keys, shortlist, micro, precision, any } = selection;
         if let Some(n) = shortlist.filter(|n| *n < 10) {
             return Err(setting("--shortlist", &format!("is {n}"), "at least 10: recall looks at ten"));
         }
@@ -320,7 +323,10 @@ impl Asked {
             open_shards: Opening::IN_ORDER,
         };
         let listed = keys.as_deref().map(read_keys).transpose()?;
-        let wanted = Captions::Exactly(settings.captions_per_image, listed.as_deref());
+        let wanted = match any {
+            true => Captions::All,
+            false => Captions::Exactly(settings.captions_per_image, listed.as_deref()),
+        };
         let gallery = Gallery::open(&opening, wanted)?;
         let tensors = Tensors::new(&loaded.tensors).computing_in(*precision);
         let matcher = Matcher::new(&loaded.config, settings.attention, tensors)?;

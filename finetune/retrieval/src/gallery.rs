@@ -28,6 +28,8 @@ pub(crate) enum Captions<'a> {
     UpTo(usize),
     /// So many of each; of all pictures, or of those whose ids are listed, in this order.
     Exactly(usize, Option<&'a [String]>),
+    /// All there are, of one picture or more: a question, not a test.
+    All,
 }
 
 /// A spec that builds what is read.
@@ -51,6 +53,7 @@ impl Gallery {
         let path = || opening.sets.first().map(|set| set.path.clone()).unwrap_or_default();
         let limit = match wanted {
             Captions::UpTo(limit) => limit,
+            Captions::All => usize::MAX,
             Captions::Exactly(limit, listed) => {
                 if let Some(listed) = listed {
                     pictures = chosen(&texts, &pictures, listed, path())?;
@@ -77,7 +80,7 @@ impl Gallery {
             firsts.push(captions.len() as u32);
         }
         let gallery = Self { texts, captions, owners, firsts };
-        if gallery.n_pictures() < 2 {
+        if gallery.n_pictures() < 2 && !matches!(wanted, Captions::All) {
             return Err(Error::Unfit {
                 path: path(),
                 field: format!("data.{}", opening.role),

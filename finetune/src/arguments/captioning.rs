@@ -10,6 +10,7 @@ use finetune_metrics::layouts::{Candidates, Id, ReferenceImage, References};
 
 use super::Output;
 use super::precision::PrecisionArgument;
+use super::question::Seeing;
 use super::task::TrainArguments;
 use crate::Exit;
 
@@ -27,7 +28,7 @@ pub(crate) enum Captioning {
         #[command(flatten)]
         output: Output,
     },
-    /// Captions of a model with their probabilities
+    /// Captions of a model with their probabilities, of a data set or of a picture
     Predict(PredictArguments),
 }
 
@@ -64,6 +65,12 @@ pub(crate) struct Asked {
     /// Data set
     #[arg(long, value_name = "SHARDS")]
     data: PathBuf,
+    #[command(flatten)]
+    decoding: Decoded,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Decoded {
     /// Another way of decoding than the model's: decoding.beams=3
     #[arg(long, value_name = "DECODING.KEY=VALUE")]
     set: Vec<String>,
@@ -77,13 +84,24 @@ pub(crate) struct Asked {
 
 #[derive(Debug, Args)]
 pub(crate) struct PredictArguments {
+    /// Fine-tuned model folder
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Data set
+    #[arg(long, value_name = "SHARDS", required_unless_present_any = ["image", "regions"], conflicts_with_all = ["image", "regions"])]
+    data: Option<PathBuf>,
+    /// A picture to caption, instead of a data set
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
     #[command(flatten)]
-    asked: Asked,
+    seeing: Seeing,
+    #[command(flatten)]
+    decoding: Decoded,
     /// Only the row of this key
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     key: Option<String>,
     /// The result file to write: [{image_id, caption}], or, called .tsv, lines of an id and [{caption, conf}]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "data")]
     out: Option<PathBuf>,
     /// A picture to write: what the words of the caption look at
     #[arg(long, value_name = "PNG", requires = "key")]
@@ -149,14 +167,23 @@ impl NoCaps {
 
 impl Asked {
     fn write(self, key: Option<String>, constraints: Option<ConstraintFiles>, captioned: bool) -> Write {
-        let Self { model, data, set, batch, precision } = self;
+        let Self { model, data, decoding: Decoded { set, batch, precision } } = self;
         Write { model, data, key, set, constraints, captioned, at_once: batch, precision: precision.into() }
     }
 }
 
 impl PredictArguments {
     fn run(self, constraints: Option<ConstraintFiles>) -> anyhow::Result<(String, Exit)> {
-        let write = self.asked.write(self.key, constraints, false);
+        let Some(data) = self.data else {
+            if constraints.is_some() {
+                return Err(of_data_sets().into());
+            }
+            let Decoded { set, precision, .. } = self.decoding;
+            let captioned = self.seeing.question(self.model, vec![self.image], precision).caption(set)?;
+            return Ok((self.seeing.captioned(&captioned, self.output)?, Exit::Done));
+        };
+        let asked = Asked { model: self.model, data, decoding: self.decoding };
+        let write = asked.write(self.key, constraints, false);
         let captioned = write.run()?;
         if let Some(path) = &self.explain {
             explain::write(&write.explain()?, path)?;
@@ -172,6 +199,15 @@ impl PredictArguments {
             captioned.iter().map(line).collect::<Vec<_>>().join("\n")
         };
         Ok((text, Exit::Done))
+    }
+}
+
+/// Constraints come from files of detections, whose lines are of the data set's pictures.
+fn of_data_sets() -> finetune_harness::Error {
+    finetune_harness::Error::Setting {
+        key: "--boxes".to_owned(),
+        problem: "has detections of a data set's pictures, and there is none".to_owned(),
+        hint: "leave it out, or give --data".to_owned(),
     }
 }
 

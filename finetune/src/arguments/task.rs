@@ -10,11 +10,12 @@ use serde_json::json;
 
 use super::Output;
 use super::precision::PrecisionArgument;
+use super::question::{Asked, Asking, Seeing};
 use crate::Exit;
 use crate::progress::Shown;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Task {
+pub(crate) enum Task<Q: Asked> {
     /// Learn from shards; the run's folder gets checkpoints, figures and the model
     Train(TrainArguments),
     /// Scores of a model on annotated shards, equal to those that `finetune score` gives its predictions
@@ -34,19 +35,23 @@ pub(crate) enum Task {
         #[command(flatten)]
         output: Output,
     },
-    /// Answers of a model with their probabilities
+    /// Answers of a model with their probabilities, about a data set or about a picture
     Predict {
         /// Fine-tuned model folder
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
         /// Data set, with or without annotations
-        #[arg(long, value_name = "SHARDS")]
-        data: PathBuf,
+        #[arg(long, value_name = "SHARDS", required_unless_present = "asking", conflicts_with = "asking")]
+        data: Option<PathBuf>,
+        #[command(flatten)]
+        asked: Q,
+        #[command(flatten)]
+        seeing: Seeing,
         /// Only the row of this key
-        #[arg(long)]
+        #[arg(long, requires = "data")]
         key: Option<String>,
         /// The result file to write, in the layout of the official evaluator
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", requires = "data")]
         out: Option<PathBuf>,
         /// A picture to write: what the words of the texts look at, in the pictures and among the tags
         #[arg(long, value_name = "PNG", requires = "key")]
@@ -112,7 +117,7 @@ impl TrainArguments {
     }
 }
 
-impl Task {
+impl<Q: Asked> Task<Q> {
     /// Does what was asked for.
     pub(crate) fn run<C: Classification>(self) -> anyhow::Result<(String, Exit)> {
         match self {
@@ -127,7 +132,14 @@ impl Task {
                 };
                 Ok((text.trim_end().to_owned(), Exit::Done))
             }
-            Self::Predict { model, data, key, out, explain, batch, precision, output } => {
+            Self::Predict { model, data: None, asked, seeing, precision, output, .. } => {
+                let Asking { images, words, key } = asked.asking().ok_or_else(nothing_asked)?;
+                let answered = seeing.question(model, images, precision).answer::<C>(&words, key)?;
+                Ok((seeing.answered(&answered, output)?, Exit::Done))
+            }
+            Self::Predict {
+                model, data: Some(data), key, out, explain, batch, precision, output, ..
+            } => {
                 let predict = Predict { model, data, key, out, micro: batch, precision: precision.into() };
                 let predictions = predict.run::<C>()?;
                 if let Some(path) = explain {
@@ -141,6 +153,15 @@ impl Task {
                 Ok((text, Exit::Done))
             }
         }
+    }
+}
+
+/// The command line asks for a text or a data set, so this is a pair of pictures of which one is missing.
+pub(crate) fn nothing_asked() -> finetune_harness::Error {
+    finetune_harness::Error::Setting {
+        key: "the question".to_owned(),
+        problem: "is missing".to_owned(),
+        hint: "give a picture with what is asked of it, or --data".to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 pub enum Form {
     /// One JSON object with everything.
     Json,
-    /// Aligned lines, without those of single images or questions.
+    /// Aligned lines, without those of single images, questions or classes.
     Table,
 }
 
@@ -24,7 +24,7 @@ impl Form {
     }
 }
 
-/// A result as aligned lines, without those of single images or questions.
+/// A result as aligned lines, without those of single images, questions or classes.
 pub fn as_table(result: &Value) -> String {
     let mut lines = Vec::new();
     collect(&mut Vec::new(), result, &mut lines);
@@ -40,8 +40,9 @@ pub fn as_table(result: &Value) -> String {
 fn collect(path: &mut Vec<String>, value: &Value, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(entries) => {
-            for (key, value) in
-                entries.iter().filter(|(key, _)| !matches!(key.as_str(), "per_image" | "per_question"))
+            for (key, value) in entries
+                .iter()
+                .filter(|(key, _)| !matches!(key.as_str(), "per_image" | "per_question" | "per_class"))
             {
                 path.push(key.clone());
                 collect(path, value, lines);

@@ -1,6 +1,7 @@
 //! `finetune score <task>`: files in, one JSON object or a table out.
 
 mod captioning;
+mod detection;
 mod document_frequencies;
 mod form;
 mod questions;
@@ -10,6 +11,7 @@ mod spice;
 use std::path::PathBuf;
 
 pub use captioning::{Captioning, Metric, NoCaps};
+pub use detection::Detection;
 pub use document_frequencies::DocumentFrequencies;
 pub use form::{Form, as_table};
 pub use questions::{Gqa, Nlvr2, Vqa};

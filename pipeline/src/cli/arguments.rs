@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Peek(PeekArguments),
     /// Say where a row went: into which shard, or why into none
     Explain(ExplainArguments),
+    /// Say whether two data sets see the same in the same pictures, so that a model can read both
+    FeaturesCheck(FeaturesCheckArguments),
     /// Train a WordPiece vocabulary on the texts and tags of data sets
     Vocabulary(VocabularyArguments),
     /// Measure how fast shards become training batches here
@@ -141,6 +143,32 @@ pub(crate) struct ExplainArguments {
     pub(crate) dataset: PathBuf,
     /// Row key, picture id or text id
     pub(crate) key: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeaturesCheckArguments {
+    /// Folder of the data set in question
+    pub(crate) dataset: PathBuf,
+    /// Folder of the data set that a model learned from
+    pub(crate) other: PathBuf,
+    /// Pictures to compare at most, evenly spread over those in both
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) pictures: usize,
+    /// Two regions are one from this intersection over union on
+    #[arg(long, default_value_t = 0.5)]
+    pub(crate) iou: f64,
+    /// Share of the other's regions that have to be there
+    #[arg(long, default_value_t = 0.9)]
+    pub(crate) least_matched: f64,
+    /// Median cosine of the vectors of a region that is asked for
+    #[arg(long, default_value_t = 0.95)]
+    pub(crate) least_cosine: f64,
+    /// Jaccard index of a picture's tags that is asked for
+    #[arg(long, default_value_t = 0.8)]
+    pub(crate) least_tags: f64,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use data_specs::{CorpusSpec, Dataset, Manifest, Spec, Verify, VocabularyOptions, WordCounts};
-use pipeline::BuildOptions;
+use pipeline::{BuildOptions, CheckOptions};
 use serde_json::json;
 
 use super::arguments::{
-    BenchArguments, BuildArguments, Command, DatasetArguments, ExplainArguments, PeekArguments,
-    PlanArguments, RunTaskArguments, SpecArguments, StatsArguments, VocabularyArguments,
+    BenchArguments, BuildArguments, Command, DatasetArguments, ExplainArguments, FeaturesCheckArguments,
+    PeekArguments, PlanArguments, RunTaskArguments, SpecArguments, StatsArguments, VocabularyArguments,
 };
 use super::composition;
 use super::exit::Exit;
@@ -35,6 +35,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Stats(arguments) => stats(&arguments),
         Command::Peek(arguments) => peek(&arguments),
         Command::Explain(arguments) => explain(&arguments),
+        Command::FeaturesCheck(arguments) => features_check(&arguments),
         Command::Vocabulary(arguments) => vocabulary(&arguments),
         Command::Bench(arguments) => bench(&arguments),
         Command::Synth(arguments) => synth::synth(&arguments),
@@ -207,6 +208,21 @@ fn stats(arguments: &StatsArguments) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+fn features_check(arguments: &FeaturesCheckArguments) -> anyhow::Result<Exit> {
+    let &FeaturesCheckArguments { pictures, iou, least_matched, least_cosine, least_tags, .. } = arguments;
+    let options = CheckOptions { pictures, iou, least_matched, least_cosine, least_tags };
+    let progress = Progress::start()?;
+    let folders = [arguments.dataset.as_path(), arguments.other.as_path()];
+    let found = pipeline::features_check(folders, options, &progress)?;
+    progress.finish();
+    if arguments.json {
+        say_line!("{}", serde_json::to_string(&found)?)?;
+    } else {
+        say!("{found}")?;
+    }
+    Ok(if found.alike { Exit::Done } else { Exit::CheckFailed })
 }
 
 fn vocabulary(arguments: &VocabularyArguments) -> anyhow::Result<Exit> {

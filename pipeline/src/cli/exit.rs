@@ -7,7 +7,7 @@ use pipeline::Error;
 pub(crate) enum Exit {
     /// Done; for `verify`: everything holds.
     Done,
-    /// A check failed: `verify` found damage, `explain` found nothing.
+    /// A check failed: `verify` found damage, `explain` found nothing, `features-check` found a difference.
     CheckFailed,
     /// The command line, the spec or an input file as a whole cannot be used.
     Usage,

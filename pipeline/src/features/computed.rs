@@ -27,11 +27,11 @@ const USUAL_CELLS: u32 = 475;
 const ANNOTATED: &str = "annotated";
 const CLASSIFIER: &str = "classifier";
 
-/// Pictures, what people drew in them, and a network that looks at them.
+/// Pictures, what people drew in them, and a network that looks at them; none where boxes are all that is wanted.
 pub(crate) struct Computed {
     pictures: Box<dyn PictureSource>,
     boxes: Option<(Box<dyn BoxFormat>, PathBuf)>,
-    network: Network,
+    network: Option<Network>,
     ids: Ids,
     keep: KeepImage,
     origin: String,
@@ -51,7 +51,7 @@ impl Computed {
         let path = needed(&images.path, "images.path", spec)?;
         let boxes = match (regions.provider, &spec.boxes) {
             (Provider::Grid, _) => None,
-            (Provider::Boxes | Provider::Crops, None) => {
+            (Provider::Boxes | Provider::Crops | Provider::None, None) => {
                 let what = "is missing, and regions.provider takes its regions from there".to_string();
                 return Err(spec_error(
                     "boxes".into(),
@@ -59,7 +59,7 @@ impl Computed {
                     "--set regions.provider=grid needs none".into(),
                 ));
             }
-            (Provider::Boxes | Provider::Crops, Some(boxes)) => {
+            (Provider::Boxes | Provider::Crops | Provider::None, Some(boxes)) => {
                 let path = needed(&boxes.path, "boxes.path", spec)?;
                 Some((boxes::format(boxes, &path, spec.ids)?, path))
             }
@@ -68,7 +68,10 @@ impl Computed {
         Ok(Computed {
             pictures: pictures::source(images, &path)?,
             boxes,
-            network: Network::of(spec, regions)?,
+            network: match regions.provider {
+                Provider::None => None,
+                _ => Some(Network::of(spec, regions)?),
+            },
             ids: Ids(spec.ids),
             keep: images.keep,
             origin: regions.tag_origin.clone().unwrap_or_else(|| default.to_string()),
@@ -86,7 +89,7 @@ impl FeatureFormat for Computed {
         context: ScanContext<'_>,
         found: &mut dyn FnMut(ScannedPicture) -> Result<(), Error>,
     ) -> Result<ScannedFeatures, Error> {
-        self.network.load()?;
+        self.load()?;
         let mut inputs: Vec<Input> = Vec::new();
         let mut warnings = Vec::new();
         let mut places = None;
@@ -99,7 +102,7 @@ impl FeatureFormat for Computed {
             inputs.push(input);
             places = Some(lines);
         }
-        let width = self.network.width();
+        let width = self.network.as_ref().map_or(0, Network::width);
         let mut seen = Vec::new();
         let mut annotated = 0;
         let next = ScanContext { first_input: context.first_input + inputs.len() as u16, ..context };
@@ -127,22 +130,22 @@ impl FeatureFormat for Computed {
         if let Some(without) = places.map(|places| places.len() - annotated).filter(|&count| count > 0) {
             warnings.push(format!("{without} pictures of the boxes' file are not among the pictures"));
         }
-        for path in self.network.files() {
+        for path in self.network.iter().flat_map(Network::files) {
             inputs.push(Input { stamp: crate::inputs::scan_file(path, |_| Ok(()))?, path: path.clone() });
         }
-        warnings.extend(self.network.warnings());
+        warnings.extend(self.network.iter().flat_map(Network::warnings));
         let next = ScanContext { first_input: context.first_input + inputs.len() as u16, ..context };
         let alike = self.likenesses.find(next, self.pictures.as_ref(), &scanned.inputs, &seen)?;
         inputs.extend(alike.inputs);
         folders.extend(alike.folders);
-        let weights = self.network.weights_of(&inputs);
-        let layout = FeatureLayout { width, geometry: None, computed: Some(self.network.told(weights)) };
+        let computed = self.network.as_ref().map(|network| network.told(network.weights_of(&inputs)));
+        let layout = FeatureLayout { width, geometry: None, computed };
         Ok(ScannedFeatures { inputs, layout, warnings, absent: vec![], folders, excluded: alike.excluded })
     }
 
     fn prepare(&self, layout: &FeatureLayout) -> Result<(), Error> {
-        self.network.load()?;
-        self.network.check_instructions(layout)
+        self.load()?;
+        self.network.as_ref().map_or(Ok(()), |network| network.check_instructions(layout))
     }
 
     fn decode(
@@ -170,15 +173,18 @@ impl FeatureFormat for Computed {
             };
             let mut rects = boxes.in_pixels(pixels.width, pixels.height)?;
             boxes.name_regions(&mut picture, &self.origin);
-            if rects.is_empty() {
+            if rects.is_empty() && self.network.is_some() {
                 rects.push(whole);
             }
-            let vectors = self.network.vectors(&pixels, &rects)?;
+            let vectors =
+                self.network.as_ref().map_or(Ok(vec![]), |network| network.vectors(&pixels, &rects))?;
             (rects, vectors)
-        } else {
-            let grid = self.network.grid(&pixels)?;
-            picture.tags = self.network.tags(&grid, &self.origin);
+        } else if let Some(network) = &self.network {
+            let grid = network.grid(&pixels)?;
+            picture.tags = network.tags(&grid, &self.origin);
             (grid.rects, grid.vectors)
+        } else {
+            (vec![], vec![])
         };
         if let Some(at) = vectors.iter().position(|x| !x.is_finite()) {
             let message = format!("number {at} of the computed features is {}", vectors[at]);
@@ -210,6 +216,10 @@ impl FeatureFormat for Computed {
 }
 
 impl Computed {
+    fn load(&self) -> Result<(), Error> {
+        self.network.as_ref().map_or(Ok(()), Network::load)
+    }
+
     fn kept(
         &self,
         file: &PictureFile,

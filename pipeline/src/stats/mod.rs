@@ -32,6 +32,8 @@ pub use figures::{
 };
 pub use histogram::{Bin, Histogram};
 pub use page::stats_page;
+pub(crate) use page::{percent, thousands};
+pub(crate) use terminal::{LABEL, bars, fitted, padded};
 
 /// Rows that one thread counts before the figures are joined; fixed, because sums of floats depend on it.
 const STRETCH: usize = 2048;

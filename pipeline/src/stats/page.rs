@@ -27,7 +27,7 @@ pub fn stats_page(stats: &Stats) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn thousands(count: u64) -> String {
+pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -55,7 +55,7 @@ pub(super) fn decimal(number: f64) -> String {
 }
 
 /// `0.497` as `49.7 %`; what is not quite nothing or all is not rounded to it.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if share > 0.0 && share < 0.0005 {
         return "< 0.1 %".into();
     }

@@ -9,7 +9,7 @@ use super::{Frequencies, Histogram, PartStats, Stats};
 
 const COLUMNS: usize = 80;
 /// Columns of what stands before a histogram or a list.
-const LABEL: usize = 25;
+pub(crate) const LABEL: usize = 25;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 impl Display for Stats {
@@ -167,7 +167,7 @@ fn rejects(f: &mut Formatter<'_>, stats: &Stats) -> fmt::Result {
 }
 
 /// One character a bin; a bin that is not empty is never blank.
-fn bars(histogram: &Histogram) -> String {
+pub(crate) fn bars(histogram: &Histogram) -> String {
     if let [only] = &histogram.bins[..] {
         return format!("all {}", only.label);
     }
@@ -195,12 +195,12 @@ fn most(frequencies: &Frequencies, columns: usize) -> String {
     text
 }
 
-fn padded(text: &str, columns: usize) -> String {
+pub(crate) fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
 /// `text` made safe and cut to `columns`.
-fn fitted(text: &str, columns: usize) -> String {
+pub(crate) fn fitted(text: &str, columns: usize) -> String {
     let text = safe(text);
     if text.width() <= columns {
         return text;

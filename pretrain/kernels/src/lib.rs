@@ -1,8 +1,8 @@
 //! Operations with backward on candle tensors, f32 and f64 on the CPU. Of convolutional networks: convolution (dense,
 //! grouped, depthwise), batch normalisation, pooling, RoIAlign. Of transformers: attention over packed sequences, layer
 //! normalisation with the residual, embeddings, linear layers with GELU, cross-entropy over a vocabulary. For both:
-//! activations, dropout from a counter, scaled channels, cross-entropy of soft targets, one-pass AdamW. Trained
-//! convolutional networks have layers of their own, without backward, in [`image`].
+//! activations, dropout from a counter, scaled channels, cross-entropy of soft targets, losses of detectors, one-pass
+//! AdamW. Trained convolutional networks have layers of their own, without backward, in [`image`].
 //!
 //! * A result depends neither on the number of threads nor on the neighbours in a batch, to the bit: work is cut into
 //!   tiles that the sizes of one sample fix, each computed by one thread, and sums run in a fixed order.
@@ -50,6 +50,7 @@ mod linear;
 mod linear_gelu;
 mod peak;
 mod philox;
+mod pointwise_losses;
 mod pool;
 mod precision;
 mod process;
@@ -79,6 +80,7 @@ pub use linear::{linear, linear_in};
 pub use linear_gelu::{linear_gelu, linear_gelu_in};
 pub use peak::measured_peak;
 pub use philox::philox4x32;
+pub use pointwise_losses::{binary_cross_entropy, smooth_l1};
 pub use pool::{global_average_pool, max_pool2d};
 pub use precision::Precision;
 pub use process::prepare_process;

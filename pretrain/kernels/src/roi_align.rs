@@ -47,11 +47,7 @@ pub fn roi_align(x_bchw: &Tensor, rois_n5: &Tensor, how: &RoiAlign) -> Result<Te
         let expected = "[n, 5]: batch index, x1, y1, x2, y2".to_owned();
         return Err(Error::Shape { op: OP, tensor: "rois", expected, got: rois_n5.dims().to_vec() });
     };
-    let usable = !how.output.contains(&0) && how.spatial_scale.is_finite() && how.spatial_scale > 0.0;
-    if !usable || height == 0 || width == 0 {
-        let expected = "at least one bin, a positive scale and a map of at least 1 x 1";
-        return Err(Error::Geometry { op: OP, expected, got: format!("{how:?}, map {height} x {width}") });
-    }
+    how.check([height, width])?;
     let rois_n5 = rois_n5.contiguous()?;
     let x_bchw = x_bchw.contiguous()?;
     by_dtype!(x_bchw.dtype(), T => {
@@ -64,6 +60,33 @@ pub fn roi_align(x_bchw: &Tensor, rois_n5: &Tensor, how: &RoiAlign) -> Result<Te
 }
 
 const OP: &str = "roi_align";
+
+impl RoiAlign {
+    fn check(&self, [height, width]: [usize; 2]) -> Result<()> {
+        let usable = !self.output.contains(&0) && self.spatial_scale.is_finite() && self.spatial_scale > 0.0;
+        if usable && height > 0 && width > 0 {
+            return Ok(());
+        }
+        let expected = "at least one bin, a positive scale and a map of at least 1 x 1";
+        Err(Error::Geometry { op: OP, expected, got: format!("{self:?}, map {height} x {width}") })
+    }
+
+    /// What each bin of a box x1, y1, x2, y2 touches of the rows and of the columns of a map; the mean over the samples is in
+    /// the rows. `roi` is the box's number, for messages.
+    pub(crate) fn touched(&self, roi: usize, rect: [f32; 4], map: [usize; 2]) -> Result<[Vec<Touched>; 2]> {
+        self.check(map)?;
+        let [x1, y1, x2, y2] = rect;
+        let region = Region::new(roi, &[0.0, x1, y1, x2, y2], 1, map, self)?;
+        Ok([region.rows.touched(region.share), region.columns.touched(1.0)])
+    }
+}
+
+/// Elements of an axis that a bin touches, one after the other, with the weights of its samples.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Touched {
+    pub(crate) first: usize,
+    pub(crate) weights: Vec<f32>,
+}
 /// Samples along one axis of a region.
 const MOST_SAMPLES: usize = 1_000_000;
 
@@ -162,6 +185,25 @@ impl<T: Element> Axis<T> {
             axis.bins.push(first..axis.samples.len());
         }
         axis
+    }
+}
+
+impl Axis<f32> {
+    fn touched(&self, share: f32) -> Vec<Touched> {
+        let of_bin = |bin: &Range<usize>| {
+            let samples = &self.samples[bin.clone()];
+            let Some(first) = samples.iter().map(|between| between.low).min() else {
+                return Touched::default();
+            };
+            let last = samples.iter().map(|between| between.high).max().unwrap_or(first);
+            let mut weights = vec![0.0; last + 1 - first];
+            for Between { low, high, toward } in samples {
+                weights[low - first] += (1.0 - toward) * share;
+                weights[high - first] += toward * share;
+            }
+            Touched { first, weights }
+        };
+        self.bins.iter().map(of_bin).collect()
     }
 }
 

@@ -35,6 +35,10 @@ pub enum Stream {
     Sampling = 10,
     /// Pictures and captions that do not belong together, for retrieval; the step is the training step.
     Negatives = 12,
+    /// Anchors that a detector learns from; the step is the training step.
+    Anchors = 20,
+    /// Proposals that a detector learns from; the step is the training step.
+    Proposals = 21,
 }
 
 /// The random numbers of one seed, stream and step; each is found by its index.

@@ -9,7 +9,7 @@ use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::names::in_torchvision;
 use crate::weights::Weights;
-use crate::{Backbone, Error, Flavour};
+use crate::{Backbone, Error, Flavour, TensorFile};
 
 struct Folder(tempfile::TempDir);
 
@@ -207,4 +207,22 @@ fn damaged_files_are_refused() {
     );
     weights.insert("bn1.running_var".into(), good.to_dtype(DType::F64).unwrap());
     assert!(message(load(architecture, &folder.save(&weights))).contains("save it as float32"));
+}
+
+#[test]
+fn files_of_any_network() {
+    let golden = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/checkpoints").join(name);
+    for file in ["wrapped_zip.pth", "model_legacy.pth"] {
+        let tensors = TensorFile::open(&golden(file)).unwrap();
+        let shapes = tensors.shapes();
+        assert!(
+            shapes.keys().all(|name| !name.starts_with("module.") && !name.contains("num_batches")),
+            "{file}"
+        );
+        for (name, shape) in shapes {
+            assert_eq!(tensors.tensor(&name).unwrap().dims(), shape, "{file}: {name}");
+        }
+    }
+    let tensors = TensorFile::open(&golden("wrapped_zip.pth")).unwrap();
+    assert!(message(tensors.tensor("nothing")).contains("nothing"));
 }

@@ -14,7 +14,7 @@ use crate::checkpoint::Checkpoint;
 use crate::flavour::Flavour;
 use crate::initialise::initialise;
 use crate::layer::is_statistic;
-use crate::training_pass::Observed;
+use crate::training_pass::Statistics;
 use crate::weights::Weights;
 
 /// A network whose weights change in place.
@@ -148,9 +148,9 @@ impl Learner {
     }
 
     /// Adds what a micro-batch of `n_pictures` has shown.
-    pub(crate) fn see(&self, seen: &mut Seen, observed: &[Observed], n_pictures: usize) {
-        let observed: BTreeMap<&str, &Observed> =
-            observed.iter().map(|observed| (observed.name.as_str(), observed)).collect();
+    pub(crate) fn see(&self, seen: &mut Seen, observed: &[Statistics], n_pictures: usize) {
+        let observed: BTreeMap<&str, &Statistics> =
+            observed.iter().map(|observed| (observed.layer.as_str(), observed)).collect();
         for statistic in self.statistics.iter() {
             let Some((layer, part)) = statistic.name().rsplit_once('.') else { continue };
             let Some(observed) = observed.get(layer) else { continue };

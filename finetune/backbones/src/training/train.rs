@@ -195,7 +195,7 @@ pub fn train(
                 return Err(Error::NotFinite { step, loss: value / n as f64, layer });
             }
             gradients.add(learner.parameters(), &sum.backward()?)?;
-            learner.see(&mut seen, &pass.into_observed(), n);
+            learner.see(&mut seen, &pass.into_statistics(), n);
             (loss, n_seen) = (loss + value, n_seen + n as f64);
         }
 

@@ -49,7 +49,7 @@ pub(super) fn cut(picture: &Picture, [left, top, width, height]: [u32; 4]) -> Re
 }
 
 /// Left becomes right.
-pub(super) fn mirror(picture: &mut Picture) {
+pub(crate) fn mirror(picture: &mut Picture) {
     for row in picture.rgb.chunks_exact_mut(3 * picture.width as usize) {
         row.as_chunks_mut::<3>().0.reverse();
     }

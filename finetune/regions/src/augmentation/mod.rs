@@ -5,7 +5,7 @@
 
 mod auto_augment;
 mod colour;
-mod geometry;
+pub(crate) mod geometry;
 mod rand_augment;
 
 use pretrain_training::{Generator, Stream};

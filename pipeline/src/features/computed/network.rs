@@ -28,10 +28,11 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn of(spec: &CorpusSpec, regions: &RegionsSpec) -> Result<Network, Error> {
+        let backbone =
+            |what: String| spec_error("regions.backbone".into(), what, spec.how_to_set("regions.backbone"));
+        let named = regions.backbone.as_deref().ok_or_else(|| backbone("is not set".into()))?;
         let architecture: Architecture =
-            regions.backbone.parse().map_err(|error: finetune_backbones::Error| {
-                spec_error("regions.backbone".into(), error.to_string(), spec.how_to_set("regions.backbone"))
-            })?;
+            named.parse().map_err(|error: finetune_backbones::Error| backbone(error.to_string()))?;
         if regions.weights.is_none() && regions.random_weights.is_none() {
             let hint = format!(
                 "{}; to try things out without, --set regions.random_weights=0",
@@ -99,7 +100,7 @@ impl Network {
         let extractor = self.ready()?;
         let vectors = match self.regions.provider {
             Provider::Crops => extractor.crops(picture, rects, self.regions.crop_side),
-            Provider::Boxes | Provider::Grid => extractor.boxes(picture, rects),
+            Provider::Boxes | Provider::Grid | Provider::None => extractor.boxes(picture, rects),
         };
         vectors.map_err(refusal)
     }
@@ -117,7 +118,9 @@ impl Network {
     fn sides(&self) -> [u32; 2] {
         match self.regions.provider {
             Provider::Crops => [self.regions.crop_side; 2],
-            Provider::Boxes | Provider::Grid => [self.regions.short_side, self.regions.long_side],
+            Provider::Boxes | Provider::Grid | Provider::None => {
+                [self.regions.short_side, self.regions.long_side]
+            }
         }
     }
 

@@ -17,11 +17,13 @@ struct Spec<'a> {
     images: String,
     boxes: String,
     texts: String,
+    /// Whether a detector learns from it: whole pictures and boxes, no vectors.
+    detection: bool,
 }
 
 /// Writes a spec for every task and split; returns their names.
 pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
-    let mut specs = Vec::new();
+    let mut specs: Vec<Spec<'_>> = Vec::new();
     for split in Split::ALL {
         let (name, images) = (split.name(), folder(Pool::Coco, split));
         let instances = format!(
@@ -38,6 +40,7 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
             texts: format!(
                 "[texts.captions]\nformat = \"coco\"\npath = \"../coco/annotations/captions_{name}2014.json\"\n"
             ),
+            detection: false,
         });
         specs.push(Spec {
             name: format!("vqa-{name}"),
@@ -52,6 +55,7 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
                  path = \"../vqa/v2_OpenEnded_mscoco_{name}2014_questions.json\"\n\
                  annotations = \"../vqa/v2_mscoco_{name}2014_annotations.json\"\n"
             ),
+            detection: false,
         });
         let (name, images) = (split.of_gqa(), folder(Pool::Gqa, split));
         let questions = match split {
@@ -67,6 +71,7 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
             images,
             boxes: format!("format = \"gqa-scene-graphs\"\npath = \"../gqa/{name}_sceneGraphs.json\"\n"),
             texts: format!("[texts.questions]\nformat = \"gqa\"\npath = \"{questions}\"\n"),
+            detection: false,
         });
         let (name, images) = (split.of_nlvr2(), folder(Pool::Nlvr2, split));
         specs.push(Spec {
@@ -81,6 +86,7 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
                  classes = \"../open-images/class-descriptions-boxable.csv\"\n"
             ),
             texts: format!("[texts.statements]\nformat = \"nlvr2\"\npath = \"../nlvr2/data/{name}.json\"\n"),
+            detection: false,
         });
     }
     specs.push(Spec {
@@ -94,6 +100,7 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
                 classes = \"../open-images/class-descriptions-boxable.csv\"\n"
             .into(),
         texts: "[texts.captions]\nformat = \"coco\"\npath = \"../nocaps/nocaps_val_captions.json\"\n".into(),
+        detection: false,
     });
     specs.push(Spec {
         name: "open-images-train".into(),
@@ -106,6 +113,7 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
                 classes = \"../open-images/class-descriptions-boxable.csv\"\n"
             .into(),
         texts: String::new(),
+        detection: false,
     });
     specs.push(Spec {
         name: "visual-genome-train".into(),
@@ -117,17 +125,64 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
         boxes: "format = \"visual-genome\"\npath = \"../vg/objects.json\"\nattributes = \"../vg/attributes.json\"\n"
             .into(),
         texts: String::new(),
+        detection: false,
     });
+    let detection = specs.iter().filter_map(Spec::for_detection).collect::<Vec<_>>();
+    specs.extend(detection);
     for spec in &specs {
         write_text(&root.join(format!("specs/{}.toml", spec.name)), &spec.text())?;
     }
     Ok(specs.into_iter().map(|spec| spec.name).collect())
 }
 
-impl Spec<'_> {
+impl<'a> Spec<'a> {
+    /// The spec of the same pictures for a detector, of one task each that has its boxes in a layout of their own.
+    fn for_detection(&self) -> Option<Spec<'a>> {
+        let (task, rest) = self.name.rsplit_once('-')?;
+        let about = match task {
+            "captions" => "whole pictures with boxes in COCO's layout, for a detector",
+            "gqa" => "whole pictures with boxes and attributes of GQA's scene graphs, for a detector",
+            "open-images" => "whole pictures with boxes in OpenImages' layout, for a detector",
+            "visual-genome" => {
+                "whole pictures with objects and attributes in Visual Genome's layout, for a detector"
+            }
+            _ => return None,
+        };
+        let task = if task == "captions" { "coco" } else { task };
+        Some(Spec {
+            name: format!("detection-{task}-{rest}"),
+            about,
+            source: self.source,
+            split: self.split,
+            digits: self.digits,
+            images: self.images.clone(),
+            boxes: self.boxes.clone(),
+            texts: String::new(),
+            detection: true,
+        })
+    }
+
     fn text(&self) -> String {
-        let Spec { name, about, source, split, digits, images, boxes, texts } = self;
+        let Spec { name, about, source, split, digits, images, boxes, texts, detection } = self;
         let ids = if *digits { "ids = \"trailing-digits\"\n" } else { "" };
+        if *detection {
+            return format!(
+                "# Drawn corpus: {about}.\n\
+                 #\n\
+                 #   pipeline build specs/{name}.toml --out OUT\n\
+                 name = \"synth-{name}\"\n\
+                 source = \"{source}\"\n\
+                 split = \"{split}\"\n\
+                 {ids}\n\
+                 [images]\n\
+                 format = \"folder\"\n\
+                 path = \"../{images}\"\n\
+                 keep = \"full\"\n\n\
+                 [boxes]\n{boxes}\n\
+                 [regions]\n\
+                 provider = \"none\"\n"
+            );
+        }
         format!(
             "# Drawn corpus: {about}.\n\
              #\n\
@@ -166,7 +221,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("specs")).unwrap();
         let names = specs(folder.path()).unwrap();
-        assert_eq!(names.len(), 15);
+        assert_eq!(names.len(), 23);
         for name in names {
             let path = folder.path().join(format!("specs/{name}.toml"));
             let spec = data_specs::CorpusSpec::load(&path, &[]).unwrap();

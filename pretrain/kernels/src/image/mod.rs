@@ -4,8 +4,8 @@
 //! normalisation is folded into weights by whoever makes a layer, activation, shortcut and the factors of
 //! squeeze-and-excitation are part of the convolution, numbers may be bf16.
 //!
-//! * [`Maps`] hold pictures with channels side by side; [`Convolution`], [`Depthwise`], [`MaxPool`] and [`means`] go from
-//!   maps to maps, [`Excitation`] from means to factors.
+//! * [`Maps`] hold pictures with channels side by side; [`Convolution`], [`Depthwise`], [`MaxPool`], [`cut_out`] and
+//!   [`means`] go from maps to maps, [`Excitation`] from means to factors.
 //! * One source serves AVX-512, AVX2 and plain loops ([`VectorPath`]). On one path a picture's bits depend neither on
 //!   threads nor on other pictures.
 //! * A number that is not finite stays with its picture, but may spread to channels beside it: zeros stand for weights
@@ -17,6 +17,7 @@ mod excitation;
 mod maps;
 mod path;
 mod pooling;
+mod regions;
 mod shared;
 mod tile;
 mod vector;
@@ -29,3 +30,4 @@ pub use excitation::Excitation;
 pub use maps::{Maps, Number, View, ViewMut};
 pub use path::VectorPath;
 pub use pooling::{MaxPool, means};
+pub use regions::cut_out;

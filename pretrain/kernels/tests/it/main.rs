@@ -19,6 +19,7 @@ mod golden;
 mod image;
 mod layer_norm;
 mod linear_gelu;
+mod pointwise_losses;
 mod pool;
 mod proof;
 mod roi_align;

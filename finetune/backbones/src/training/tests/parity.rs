@@ -137,7 +137,7 @@ impl Case {
         let pass = self.pass(0);
         learner.backbone().logits_in_training(&self.x_bchw, &pass).unwrap();
         let mut seen = learner.nothing_seen();
-        learner.see(&mut seen, &pass.into_observed(), 4);
+        learner.see(&mut seen, &pass.into_statistics(), 4);
         learner.move_statistics(seen, 4.0, &Solo).unwrap();
         self.compare("statistics", &statistics(&learner), &self.golden["statistics"], |_| 0.0);
     }
@@ -174,7 +174,7 @@ impl Case {
                 gradients.scale(0.25);
                 optimiser.step(parameters, &gradients, rate).unwrap();
                 let mut seen = learner.nothing_seen();
-                learner.see(&mut seen, &pass.into_observed(), 4);
+                learner.see(&mut seen, &pass.into_statistics(), 4);
                 learner.move_statistics(seen, 4.0, &Solo).unwrap();
             }
             let changes = parameters.iter().map(|parameter| {
