@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pretrain::DeviceChoice;
 use pretrain::model::RegionGeometry;
 use pretrain_kernels::Precision;
 
@@ -29,6 +30,9 @@ pub(crate) enum Command {
         /// Go on from the newest good checkpoint
         #[arg(long)]
         resume: bool,
+        /// cpu, cuda or cuda:N; without it the settings' run.device. With `cuda` each rank takes the GPU of its number
+        #[arg(long)]
+        device: Option<DeviceChoice>,
         #[command(flatten)]
         ranks: Together,
         #[command(flatten)]
@@ -85,6 +89,9 @@ pub(crate) enum Command {
         /// Also grad.<parameter> of the sum of both losses
         #[arg(long)]
         gradients: bool,
+        /// cpu, cuda or cuda:N
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
         #[command(flatten)]
         output: Output,
     },
@@ -114,6 +121,9 @@ pub(crate) enum Command {
         /// Compute activations again instead of keeping them
         #[arg(long)]
         recompute: bool,
+        /// cpu, cuda or cuda:N
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
         #[command(flatten)]
         output: Output,
     },
@@ -130,6 +140,9 @@ pub(crate) struct Together {
     /// Start the ranks by this command, `mpirun -n 8` or `srun`, and again when one is lost
     #[arg(long, value_name = "COMMAND")]
     pub(crate) launch: Option<String>,
+    /// Where processes that srun started meet for NCCL without MPI: file:PATH, a file that is not there yet
+    #[arg(long, value_name = "file:PATH", value_parser = rendezvous, requires = "comm")]
+    pub(crate) rendezvous: Option<PathBuf>,
     /// How often lost processes are started again from the last checkpoint
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) max_restarts: u32,
@@ -146,6 +159,14 @@ pub(crate) enum Comm {
     Processes,
     /// Started by mpirun
     Mpi,
+    /// Processes with a GPU each, over NCCL; started by this one, by mpirun, or by srun with --rendezvous
+    Nccl,
+}
+
+/// `file:PATH`
+fn rendezvous(text: &str) -> Result<PathBuf, String> {
+    let path = text.strip_prefix("file:").filter(|path| !path.is_empty());
+    path.map(PathBuf::from).ok_or_else(|| "write file:PATH, a file that all machines can see".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -11,7 +11,7 @@ use crate::model::{
     Batch, ModelConfig, Pass, RegionGeometry, Shapes, Targets, initialise, training_operations,
 };
 use crate::train::{DataSizes, Learner, OptimiserSettings, Sizes};
-use crate::{Error, Example, Result};
+use crate::{DeviceChoice, Error, Example, Result};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Bench {
     pub precision: Precision,
     /// Whether activations are computed again.
     pub recompute: bool,
+    /// Where the network computes.
+    pub device: DeviceChoice,
 }
 
 /// What was measured: medians over the steps.
@@ -47,7 +49,8 @@ pub struct Report {
     pub optimiser_s: f64,
     /// The process's largest resident memory.
     pub peak_rss_bytes: u64,
-    /// Share of this machine's instruction peak in that precision that the products of a step make.
+    /// Share of this machine's instruction peak in that precision that the products of a step make; 0 on a GPU, whose
+    /// peak is not measured.
     pub limit_share: f64,
     /// Masked-token plus contrastive loss of each step.
     pub losses: Vec<f64>,
@@ -80,8 +83,10 @@ impl Bench {
                 return Err(Error::Setting { key: key.to_owned(), problem, hint });
             }
         }
+        let device = self.device.open(0)?;
         let config = self.sizes.config(DATA, RegionGeometry::Wh)?;
-        let parameters = Parameters::new(&initialise(&Shapes::of_pretraining(&config), &config, SEED)?)?;
+        let parameters =
+            Parameters::on(&device, &initialise(&Shapes::of_pretraining(&config), &config, SEED)?)?;
         let learner = Learner::new(&config, &parameters, self.precision, self.recompute)?;
         let mut optimiser =
             Optimiser::new(PUBLISHED.rule, &parameters, |parameter| PUBLISHED.group(parameter));
@@ -111,7 +116,8 @@ impl Bench {
             }
         }
         let [median_step_s, forward_s, backward_s, optimiser_s] = seconds.map(median);
-        let peak = pretrain_kernels::measured_peak(self.precision);
+        let peak =
+            if device.is_cpu() { pretrain_kernels::measured_peak(self.precision) } else { f64::INFINITY };
         Ok(Report {
             median_step_s,
             samples_per_s: self.batch as f64 / median_step_s,

@@ -108,7 +108,10 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         use pretrain_comm::Error as Ranks;
         let is_lost = |error: &Ranks| {
-            matches!(error, Ranks::Late { .. } | Ranks::Left { .. } | Ranks::Unreachable { .. })
+            matches!(
+                error,
+                Ranks::Late { .. } | Ranks::Left { .. } | Ranks::Unreachable { .. } | Ranks::Link { .. }
+            )
         };
         matches!(self, Self::Training(pretrain_training::Error::NotWritten { .. }))
             || self.of_ranks().is_some_and(is_lost)

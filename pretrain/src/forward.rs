@@ -9,7 +9,7 @@ use crate::model::{
     Batch, Encoder, Linear, MaskedTokenHead, ModelConfig, ModelFolder, PaddedBatch, Pass, Shapes, Targets,
     Tensors, labelled, rows,
 };
-use crate::{Error, Result};
+use crate::{DeviceChoice, Error, Result};
 use pretrain_kernels::cross_entropy;
 use pretrain_training::Parameters;
 
@@ -24,12 +24,18 @@ use pretrain_training::Parameters;
 ///
 /// # Errors
 /// A folder or a batch that does not fit; labels of a head that the folder lacks; gradients without labels.
-pub fn forward(model: &Path, inputs: &Path, out: &Path, gradients: bool) -> Result<Vec<String>> {
+pub fn forward(
+    model: &Path,
+    inputs: &Path,
+    out: &Path,
+    gradients: bool,
+    device: DeviceChoice,
+) -> Result<Vec<String>> {
     let folder = ModelFolder::open_untied(model)?;
     let config = folder.config.clone();
     let config = &config;
     let weights = fill(model, folder)?;
-    let parameters = Parameters::new(&weights)?;
+    let parameters = Parameters::on(&device.open(0)?, &weights)?;
     let network = Network::new(config, &parameters.tensors())?;
 
     let read = candle_core::safetensors::load(inputs, &Device::Cpu).map_err(|error| Error::Unfit {
@@ -112,6 +118,9 @@ pub fn forward(model: &Path, inputs: &Path, out: &Path, gradients: bool) -> Resu
             };
             outputs.insert(name, gradient);
         }
+    }
+    for output in outputs.values_mut() {
+        *output = output.to_device(&Device::Cpu)?;
     }
     let names = outputs.keys().cloned().collect();
     let bytes =

@@ -7,6 +7,7 @@
 mod bench;
 mod convert;
 pub mod data;
+mod device;
 mod error;
 mod example;
 mod forward;
@@ -18,6 +19,7 @@ pub mod train;
 
 pub use bench::{Bench, Report};
 pub use convert::{Conversion, Converted, Filled, Told};
+pub use device::DeviceChoice;
 pub use error::{Error, Result};
 pub use example::Example;
 pub use forward::forward;

@@ -72,9 +72,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
     match arguments.command {
-        Command::Run { config, set, out, resume, ranks, output } => {
+        Command::Run { config, mut set, out, resume, device, ranks, output } => {
             let shown = Shown::start()?;
-            let run = Run { config, set, out: out.clone(), resume };
+            set.extend(device.map(|device| format!("run.device={device}")));
+            let run = Run { config, set, out: out.clone(), resume, local_rank: None };
             let (outcome, is_first) = match ranks.train(&run, output.json, &shown)? {
                 Ended::Launched(code) => return Ok((String::new(), Exit::Ranks(code))),
                 Ended::Trained(outcome, is_first) => (outcome, is_first),
@@ -104,8 +105,8 @@ fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
             let text = if output.json { serde_json::to_string(&found)? } else { described(&found) };
             Ok((text, Exit::Done))
         }
-        Command::Forward { model, inputs, out, gradients, output } => {
-            let names = forward(&model, &inputs, &out, gradients)?;
+        Command::Forward { model, inputs, out, gradients, device, output } => {
+            let names = forward(&model, &inputs, &out, gradients, device)?;
             let text = if output.json {
                 json!({ "out": out, "tensors": names }).to_string()
             } else {
@@ -113,9 +114,10 @@ fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
             };
             Ok((text, Exit::Done))
         }
-        Command::Bench { preset, batch, text, regions, dtype, threads, steps, recompute, output } => {
+        Command::Bench { preset, batch, text, regions, dtype, threads, steps, recompute, device, output } => {
             let sizes = preset_sizes(&preset)?;
-            let bench = Bench { sizes, batch, text, regions, steps, precision: dtype.into(), recompute };
+            let bench =
+                Bench { sizes, batch, text, regions, steps, precision: dtype.into(), recompute, device };
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
             let report = pool.context("cannot start threads")?.install(|| bench.run())?;
             let text = if output.json {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use pretrain::Result;
 use pretrain::model::{Encoder, MaskedTokenHead, ModelConfig, Pass, Shapes, Tensors};
 use pretrain_kernels::Precision;
@@ -74,6 +74,6 @@ impl Captioner {
             first += sample.example.token_ids.len();
         }
         let n = rows.len();
-        Ok(hidden_th.index_select(&Tensor::from_vec(rows, n, &Device::Cpu)?, 0)?)
+        Ok(hidden_th.index_select(&Tensor::from_vec(rows, n, hidden_th.device())?, 0)?)
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use data_specs::RowId;
 use data_specs::durable::write_durably;
-use finetune_harness::{Attention, Error, Explained, Outcome, Result, SetSettings, Train, Watch};
+use finetune_harness::{
+    Attention, DeviceChoice, Error, Explained, Outcome, Result, SetSettings, Train, Watch,
+};
 use finetune_metrics::layouts::Id;
 use pretrain::data::VerifyShards;
 use pretrain::model::Incremental;
@@ -46,6 +48,8 @@ pub struct Write {
     pub at_once: usize,
     /// What products of linear layers are computed in.
     pub precision: Precision,
+    /// Where the network computes.
+    pub device: DeviceChoice,
 }
 
 /// The files of constrained decoding (NoCaps).
@@ -117,7 +121,8 @@ impl Write {
     }
 
     fn write(&self) -> Result<Done> {
-        let opened = folder::open(&self.model, self.precision, |settings| change(settings, &self.set))?;
+        let opened =
+            folder::open(&self.model, self.precision, self.device, |settings| change(settings, &self.set))?;
         let Opened { settings, layout, tokenizer, captioner } = &opened;
         let set = PictureSet::open(&Opening {
             role: "held_out",

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use data_specs::Tokenizer;
-use finetune_harness::{Description, Error, Layout, ModelSettings, Network, Result, SetSettings};
+use finetune_harness::{
+    Description, DeviceChoice, Error, Layout, ModelSettings, Network, Result, SetSettings,
+};
 use pretrain::model::{ModelConfig, ModelFolder};
 use pretrain_kernels::Precision;
 use serde_json::json;
@@ -79,8 +81,10 @@ pub(crate) fn first(
 pub(crate) fn open(
     path: &Path,
     precision: Precision,
+    device: DeviceChoice,
     change: impl FnOnce(&mut Captioning) -> Result<()>,
 ) -> Result<Opened> {
+    let device = device.open(0)?;
     let mut loaded = ModelFolder::open_untied(path)?;
     rename(path, &mut loaded.tensors)?;
     if Description::find(path)?.is_none() {
@@ -94,7 +98,7 @@ pub(crate) fn open(
     settings.validate(&layout)?;
     fit_decoder(path, &mut loaded.tensors, settings.tie_weights)?;
     loaded.require(path, &shapes(&loaded.config, settings.tie_weights))?;
-    let captioner = Captioner::new(&loaded.config, &loaded.tensors, precision)?;
+    let captioner = Captioner::new(&loaded.config, &loaded.tensors_on(&device)?, precision)?;
     Ok(Opened { settings, layout, tokenizer: Tokenizer::open(path)?, captioner })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use data_specs::{RowId, Tokenizer};
 use finetune_harness::{Error, Layout, Opened, Result, Scores, Settings, Task};
 use finetune_metrics::captions::{DocumentFrequencies, reward_caption};
@@ -154,8 +154,11 @@ impl Task for Learning {
     }
 
     fn network(&self, tensors: &BTreeMap<String, Tensor>) -> Result<Captioner> {
-        let all = tensors.iter().chain(&self.frozen);
-        let all = all.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
+        let mut all = tensors.clone();
+        for (name, tensor) in &self.frozen {
+            all.insert(name.clone(), tensor.to_device(&device)?);
+        }
         Captioner::new(&self.config, &all, self.precision)
     }
 

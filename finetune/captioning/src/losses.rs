@@ -2,7 +2,7 @@
 //!
 //! Legend: k asked tokens, v vocabulary.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use pretrain::Result;
 use pretrain::model::Pass;
 use pretrain_kernels::soft_cross_entropy;
@@ -52,7 +52,7 @@ pub(crate) fn smoothed(logits_kv: &Tensor, labels: &[u32], smoothing: f64) -> Re
         .chunks_exact_mut(v)
         .zip(labels)
         .for_each(|(row, label)| row[*label as usize] = (1.0 - smoothing) as f32);
-    let target_kv = Tensor::from_vec(target, (labels.len(), v), &Device::Cpu)?;
+    let target_kv = Tensor::from_vec(target, (labels.len(), v), logits_kv.device())?;
     let loss_k = soft_cross_entropy(logits_kv, &target_kv)?;
     if smoothing == 0.0 {
         return Ok(loss_k);
@@ -71,11 +71,15 @@ pub(crate) fn sum_of_smallest(loss_k: &Tensor, kept: usize) -> Result<Tensor> {
     if kept >= losses.len() {
         return Ok(loss_k.sum_all()?);
     }
+    if kept == 0 {
+        // by a tensor: candle's backward leaves out what is multiplied by the number 0
+        return Ok((loss_k * loss_k.zeros_like()?)?.sum_all()?);
+    }
     let mut order: Vec<u32> = (0..losses.len() as u32).collect();
     order.sort_by(|a, b| losses[*a as usize].total_cmp(&losses[*b as usize]));
     order.truncate(kept);
     order.sort_unstable();
-    Ok(loss_k.index_select(&Tensor::from_vec(order, kept, &Device::Cpu)?, 0)?.sum_all()?)
+    Ok(loss_k.index_select(&Tensor::from_vec(order, kept, loss_k.device())?, 0)?.sum_all()?)
 }
 
 /// `Σ_k w_k (-log p(label_k))`
@@ -85,11 +89,13 @@ pub(crate) fn sum_of_smallest(loss_k: &Tensor, kept: usize) -> Result<Tensor> {
 pub(crate) fn weighted(logits_kv: &Tensor, labels: &[u32], weights: Vec<f32>) -> Result<Tensor> {
     let n = weights.len();
     let loss_k = smoothed(logits_kv, labels, 0.0)?;
-    Ok((loss_k * Tensor::from_vec(weights, n, &Device::Cpu)?)?.sum_all()?)
+    Ok((&loss_k * Tensor::from_vec(weights, n, loss_k.device())?)?.sum_all()?)
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]

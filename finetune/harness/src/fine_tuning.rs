@@ -109,7 +109,7 @@ pub fn fine_tune<T: Task, S>(
 ) -> Result<Outcome> {
     // ---- what is trained
     let seed = settings.seed;
-    let parameters = Parameters::new(tensors)?;
+    let parameters = Parameters::on(&settings.run.device.open(ranks.rank())?, tensors)?;
     let network = task.network(&parameters.tensors())?;
     let mut optimiser = settings.optimiser.of(&parameters, ranks);
 
@@ -198,7 +198,7 @@ pub fn fine_tune<T: Task, S>(
             if is_best {
                 best = Some(Best { step, score: scores.main, figures: scores.figures });
                 if ranks.rank() == 0 {
-                    task.write(parameters.tensors(), &run.join("model"))?;
+                    task.write(parameters.on_host(), &run.join("model"))?;
                 }
             }
         }
@@ -208,12 +208,12 @@ pub fn fine_tune<T: Task, S>(
             let progress =
                 serde_json::to_value(Kept { best: best.clone() }).expect("numbers are always JSON");
             let state = State { step, seed, settings: settings_hash.to_owned(), progress };
-            let files = BTreeMap::from([("model", parameters.tensors()), ("optimiser", remembered)]);
+            let files = BTreeMap::from([("model", parameters.on_host()), ("optimiser", remembered)]);
             checkpoints.commit(&state, &files, &|_| {})?;
         }
     }
     if ranks.rank() == 0 && best.is_none() {
-        task.write(parameters.tensors(), &run.join("model"))?;
+        task.write(parameters.on_host(), &run.join("model"))?;
     }
     // nobody leaves before the last checkpoint is there
     ranks.barrier()?;

@@ -17,7 +17,7 @@ mod training;
 pub use attention::{Attention, Explained};
 pub use fine_tuning::{Best, Outcome, Progress, Watch, fine_tune};
 pub use folder::Description;
-pub use pretrain::{Error, Result};
+pub use pretrain::{DeviceChoice, Error, Result};
 pub use settings::{
     DataSettings, Layout, ModelSettings, RunSettings, ScheduleSettings, SetSettings, Settings,
 };

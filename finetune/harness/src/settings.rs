@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pretrain::data::VerifyShards;
 use pretrain::model::RegionGeometry;
 use pretrain::train::{BatchSettings, OptimiserSettings, PrecisionName, Sizes};
-use pretrain::{Error, Result};
+use pretrain::{DeviceChoice, Error, Result};
 use pretrain_kernels::Precision;
 use pretrain_training::{Decay, Schedule};
 use serde::{Deserialize, Serialize};
@@ -132,11 +132,19 @@ pub struct RunSettings {
     pub checkpoint_every: u64,
     /// Checkpoints that are kept.
     pub keep: u64,
+    /// Where the network computes: `cpu`, `cuda` or `cuda:N`. With `cuda` each rank takes the GPU that has its number.
+    pub device: DeviceChoice,
 }
 
 impl Default for RunSettings {
     fn default() -> Self {
-        Self { log_every: 20, evaluate_every: None, checkpoint_every: 1000, keep: 2 }
+        Self {
+            log_every: 20,
+            evaluate_every: None,
+            checkpoint_every: 1000,
+            keep: 2,
+            device: DeviceChoice::Cpu,
+        }
     }
 }
 
@@ -153,10 +161,11 @@ fn eight() -> usize {
 }
 
 /// Keys that may differ when a run is resumed.
-pub(crate) const FREE: [&str; 7] = [
+pub(crate) const FREE: [&str; 8] = [
     "run.log_every",
     "run.checkpoint_every",
     "run.keep",
+    "run.device",
     "data.verify",
     "data.threads",
     "data.read_ahead",

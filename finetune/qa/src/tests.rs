@@ -5,6 +5,7 @@ mod made;
 use std::path::Path;
 
 use data_specs::{Answer, Sample, TextKind};
+use finetune_harness::DeviceChoice;
 use finetune_harness::Train;
 use finetune_harness::classification::{Eval, Predict};
 use finetune_harness::{Error, Outcome, Result};
@@ -91,9 +92,15 @@ fn a_model_folder_is_asked_and_trained_on() {
         .run::<Vqa>(&Quiet::default())
         .unwrap();
     let model = made.path("run").join("model");
-    let scores = Eval { model: model.clone(), data: made.path("set"), micro: 7, precision: Precision::F32 }
-        .run::<Vqa>()
-        .unwrap();
+    let scores = Eval {
+        model: model.clone(),
+        data: made.path("set"),
+        micro: 7,
+        precision: Precision::F32,
+        device: DeviceChoice::Cpu,
+    }
+    .run::<Vqa>()
+    .unwrap();
     let best = outcome.best.unwrap();
     assert!((scores.main - best.score).abs() < 1e-9, "{} by itself, {} in training", scores.main, best.score);
     assert!(scores.main > 90.0, "{scores:?}");
@@ -121,6 +128,7 @@ fn a_model_folder_is_asked_and_trained_on() {
         out,
         micro: 9,
         precision: Precision::F32,
+        device: DeviceChoice::Cpu,
     };
     let all = predict.run::<Vqa>().unwrap();
     assert_eq!((all.len(), all[4].key.as_str(), all[4].id.as_str()), (60, "test/2", "20"));
@@ -157,10 +165,16 @@ fn a_model_folder_is_asked_and_trained_on() {
     // another task does not take the folder's answers, nor its head
     let message = next(&[]).run::<Gqa>(&Quiet::default()).unwrap_err().to_string();
     assert!(message.contains("the head answers `vqa`, not `gqa`"), "{message}");
-    let message = Eval { model, data: made.path("set"), micro: 4, precision: Precision::F32 }
-        .run::<Gqa>()
-        .unwrap_err()
-        .to_string();
+    let message = Eval {
+        model,
+        data: made.path("set"),
+        micro: 4,
+        precision: Precision::F32,
+        device: DeviceChoice::Cpu,
+    }
+    .run::<Gqa>()
+    .unwrap_err()
+    .to_string();
     assert!(message.contains("task is `vqa`, not `gqa`"), "{message}");
 }
 
@@ -229,9 +243,14 @@ fn answers_outside_of_the_vocabulary_are_counted() -> Result<()> {
         told.iter().any(|line| line == "to learn from: 59 texts; left out: 1 texts without a known answer"),
         "{told:?}"
     );
-    let scores =
-        Eval { model: made.path("run/model"), data: made.path("some"), micro: 8, precision: Precision::F32 }
-            .run::<Vqa>()?;
+    let scores = Eval {
+        model: made.path("run/model"),
+        data: made.path("some"),
+        micro: 8,
+        precision: Precision::F32,
+        device: DeviceChoice::Cpu,
+    }
+    .run::<Vqa>()?;
     assert_eq!(scores.all["counts"]["questions"], 60);
     assert_eq!(scores.figures["questions_without_target"], 1.0);
     let share = scores.all["per_question"]["30"].as_f64();

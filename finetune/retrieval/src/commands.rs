@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use data_specs::Tokenizer;
 use data_specs::durable::write_durably;
 use finetune_harness::{
-    Description, Error, Layout, Opening, Outcome, Pictures, Result, Scores, SetSettings, Train, Watch,
+    Description, DeviceChoice, Error, Layout, Opening, Outcome, Pictures, Result, Scores, SetSettings, Train,
+    Watch,
 };
 use pretrain::data::VerifyShards;
 use pretrain::model::{ModelFolder, Tensors};
@@ -39,6 +40,8 @@ pub struct Selection {
     pub micro: usize,
     /// What products of linear layers are computed in.
     pub precision: Precision,
+    /// Where the network computes.
+    pub device: DeviceChoice,
     /// Whether pictures may have any number of captions and there may be one picture: a question is asked, and nothing is
     /// scored against what is known.
     pub any: bool,
@@ -301,7 +304,8 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn open(selection: &Selection) -> Result<Self> {
-        let Selection { model, data, keys, shortlist, micro, precision, any } = selection;
+        let Selection { model, data, keys, shortlist, micro, precision, device, any } = selection;
+        let device = device.open(0)?;
         if let Some(n) = shortlist.filter(|n| *n < 10) {
             return Err(setting("--shortlist", &format!("is {n}"), "at least 10: recall looks at ten"));
         }
@@ -328,7 +332,8 @@ impl Asked {
             false => Captions::Exactly(settings.captions_per_image, listed.as_deref()),
         };
         let gallery = Gallery::open(&opening, wanted)?;
-        let tensors = Tensors::new(&loaded.tensors).computing_in(*precision);
+        let weights = loaded.tensors_on(&device)?;
+        let tensors = Tensors::new(&weights).computing_in(*precision);
         let matcher = Matcher::new(&loaded.config, settings.attention, tensors)?;
         Ok(Self { tokenizer, matcher, gallery, layout, micro: (*micro).max(1) })
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use finetune_harness::Result;
 use pretrain::Example;
 use pretrain::model::{Batch, Encoder, Linear, ModelConfig, Pass, Shapes, Tensors};
@@ -72,6 +72,11 @@ impl Matcher {
     /// - `pooled_bh`: \[b, h\]; result: \[b, 2\]
     pub(crate) fn classify(&self, pooled_bh: &Tensor) -> Result<Tensor> {
         self.classifier.forward(pooled_bh)
+    }
+
+    /// Where it computes.
+    pub(crate) fn device(&self) -> &Device {
+        self.classifier.w_oi.device()
     }
 
     /// h

@@ -162,7 +162,7 @@ impl Scorer<'_> {
                 sight.sees(part(ends[sample], query), part(ends[sample], key))
             })?;
         }
-        let x_th = Tensor::from_vec(rows, (n_rows, h), &Device::Cpu)?;
+        let x_th = Tensor::from_vec(rows, (n_rows, h), self.matcher.device())?;
         probabilities(&self.matcher.classify(&self.matcher.encoder.pool_joined(&x_th, &joined)?)?)
     }
 

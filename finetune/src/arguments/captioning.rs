@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use finetune::explain;
 use finetune::score::{self, Form};
 use finetune_captioning::{Captioned, ConstraintFiles, Write, official_id, train};
+use finetune_harness::DeviceChoice;
 use finetune_metrics::layouts::{Candidates, Id, ReferenceImage, References};
 
 use super::Output;
@@ -80,6 +81,9 @@ pub(crate) struct Decoded {
     /// What products are computed in
     #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
     precision: PrecisionArgument,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
 }
 
 #[derive(Debug, Args)]
@@ -167,8 +171,9 @@ impl NoCaps {
 
 impl Asked {
     fn write(self, key: Option<String>, constraints: Option<ConstraintFiles>, captioned: bool) -> Write {
-        let Self { model, data, decoding: Decoded { set, batch, precision } } = self;
-        Write { model, data, key, set, constraints, captioned, at_once: batch, precision: precision.into() }
+        let Self { model, data, decoding: Decoded { set, batch, precision, device } } = self;
+        let precision = precision.into();
+        Write { model, data, key, set, constraints, captioned, at_once: batch, precision, device }
     }
 }
 
@@ -178,8 +183,9 @@ impl PredictArguments {
             if constraints.is_some() {
                 return Err(of_data_sets().into());
             }
-            let Decoded { set, precision, .. } = self.decoding;
-            let captioned = self.seeing.question(self.model, vec![self.image], precision).caption(set)?;
+            let Decoded { set, precision, device, .. } = self.decoding;
+            let captioned =
+                self.seeing.question(self.model, vec![self.image], (precision, device)).caption(set)?;
             return Ok((self.seeing.captioned(&captioned, self.output)?, Exit::Done));
         };
         let asked = Asked { model: self.model, data, decoding: self.decoding };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use finetune::question::{Answered, Captioned, Found, FoundPictures, FoundTexts, Looking, Question, Timings};
+use finetune_harness::DeviceChoice;
 use serde::Serialize;
 
 use super::Output;
@@ -93,14 +94,14 @@ impl Seeing {
         self.regions.first().cloned()
     }
 
-    /// A question that a model answers in `precision`.
+    /// A question that a model answers in this precision on this device.
     pub(crate) fn question(
         &self,
         model: PathBuf,
         images: Vec<Option<PathBuf>>,
-        precision: PrecisionArgument,
+        (precision, device): (PrecisionArgument, DeviceChoice),
     ) -> Question {
-        Question { model, images, looking: self.looking(), precision: precision.into() }
+        Question { model, images, looking: self.looking(), precision: precision.into(), device }
     }
 
     /// A caption as text.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use finetune::explain;
 use finetune::question::{ImageQuery, TextQuery};
+use finetune_harness::DeviceChoice;
 use finetune_retrieval::{Direction, Eval, Predict, Retrieved, Selection, train};
 use serde_json::json;
 
@@ -86,6 +87,9 @@ pub(crate) struct Among {
     /// What products are computed in
     #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
     precision: PrecisionArgument,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
 }
 
 impl<Q: Sought> Retrieval<Q> {
@@ -191,6 +195,7 @@ impl Sought for ByText {
             sheet,
             micro,
             precision: among.precision.into(),
+            device: among.device,
         }
         .run()?;
         seeing.pictures(&found, output)
@@ -208,16 +213,26 @@ impl Sought for ByPicture {
     ) -> anyhow::Result<String> {
         let Some(texts) = self.texts else { return Err(nothing_asked().into()) };
         let (image, looking, micro) = (self.image, seeing.looking(), among.batch);
-        let found = TextQuery { model, image, looking, texts, top, micro, precision: among.precision.into() }
-            .run()?;
+        let found = TextQuery {
+            model,
+            image,
+            looking,
+            texts,
+            top,
+            micro,
+            precision: among.precision.into(),
+            device: among.device,
+        }
+        .run()?;
         seeing.texts(&found, output)
     }
 }
 
 impl From<Asked> for Selection {
     fn from(asked: Asked) -> Self {
-        let Asked { model, data, among: Among { keys, shortlist, batch, precision } } = asked;
-        Self { model, data, keys, shortlist, micro: batch, precision: precision.into(), any: false }
+        let Asked { model, data, among: Among { keys, shortlist, batch, precision, device } } = asked;
+        let precision = precision.into();
+        Self { model, data, keys, shortlist, micro: batch, precision, device, any: false }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use finetune::explain;
 use finetune_harness::classification::{Classification, Eval, Predict, Prediction};
-use finetune_harness::{Outcome, Train};
+use finetune_harness::{DeviceChoice, Outcome, Train};
 use serde_json::json;
 
 use super::Output;
@@ -32,6 +32,9 @@ pub(crate) enum Task<Q: Asked> {
         /// What products are computed in
         #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
         precision: PrecisionArgument,
+        /// cpu, cuda or cuda:N
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
         #[command(flatten)]
         output: Output,
     },
@@ -62,6 +65,9 @@ pub(crate) enum Task<Q: Asked> {
         /// What products are computed in
         #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
         precision: PrecisionArgument,
+        /// cpu, cuda or cuda:N
+        #[arg(long, default_value_t)]
+        device: DeviceChoice,
         #[command(flatten)]
         output: Output,
     },
@@ -87,6 +93,9 @@ pub(crate) struct TrainArguments {
     /// Go on from the newest good checkpoint
     #[arg(long)]
     resume: bool,
+    /// cpu, cuda or cuda:N; without it the settings' run.device. With `cuda` each rank takes the GPU of its number
+    #[arg(long)]
+    device: Option<DeviceChoice>,
     /// Ranks, as threads; they share the micro-batches of each batch
     #[arg(long, value_name = "N", default_value_t = 1)]
     ranks: usize,
@@ -100,7 +109,8 @@ impl TrainArguments {
         self,
         run: impl FnOnce(&Train, &Shown) -> finetune_harness::Result<Outcome>,
     ) -> anyhow::Result<(String, Exit)> {
-        let Self { config, data, model, set, out, resume, ranks, output } = self;
+        let Self { config, data, model, mut set, out, resume, device, ranks, output } = self;
+        set.extend(device.map(|device| format!("run.device={device}")));
         let shown = Shown::start()?;
         let train = Train { config, set, data, model, out: out.clone(), resume, ranks };
         let outcome = run(&train, &shown)?;
@@ -122,8 +132,8 @@ impl<Q: Asked> Task<Q> {
     pub(crate) fn run<C: Classification>(self) -> anyhow::Result<(String, Exit)> {
         match self {
             Self::Train(train) => train.run(|train, shown| train.run::<C>(shown)),
-            Self::Eval { model, data, batch, precision, output } => {
-                let eval = Eval { model, data, micro: batch, precision: precision.into() };
+            Self::Eval { model, data, batch, precision, device, output } => {
+                let eval = Eval { model, data, micro: batch, precision: precision.into(), device };
                 let scores = eval.run::<C>()?;
                 let text = if output.json {
                     serde_json::to_string(&scores.all)?
@@ -132,15 +142,26 @@ impl<Q: Asked> Task<Q> {
                 };
                 Ok((text.trim_end().to_owned(), Exit::Done))
             }
-            Self::Predict { model, data: None, asked, seeing, precision, output, .. } => {
+            Self::Predict { model, data: None, asked, seeing, precision, device, output, .. } => {
                 let Asking { images, words, key } = asked.asking().ok_or_else(nothing_asked)?;
-                let answered = seeing.question(model, images, precision).answer::<C>(&words, key)?;
+                let question = seeing.question(model, images, (precision, device));
+                let answered = question.answer::<C>(&words, key)?;
                 Ok((seeing.answered(&answered, output)?, Exit::Done))
             }
             Self::Predict {
-                model, data: Some(data), key, out, explain, batch, precision, output, ..
+                model,
+                data: Some(data),
+                key,
+                out,
+                explain,
+                batch,
+                precision,
+                device,
+                output,
+                ..
             } => {
-                let predict = Predict { model, data, key, out, micro: batch, precision: precision.into() };
+                let precision = precision.into();
+                let predict = Predict { model, data, key, out, micro: batch, precision, device };
                 let predictions = predict.run::<C>()?;
                 if let Some(path) = explain {
                     explain::write(&predict.explain::<C>()?, &path)?;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use data_specs::Picture;
 use finetune_captioning::Write;
-use finetune_harness::Result;
 use finetune_harness::classification::{Classification, Predict};
+use finetune_harness::{DeviceChoice, Result};
 use pretrain_kernels::Precision;
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ pub struct Question {
     pub looking: Looking,
     /// What products of linear layers are computed in.
     pub precision: Precision,
+    /// Where the network computes.
+    pub device: DeviceChoice,
 }
 
 /// A caption.
@@ -85,6 +87,7 @@ impl Question {
             captioned: false,
             at_once: 1,
             precision: self.precision,
+            device: self.device,
         };
         let written = looker.timed(|| write.run())?.pop().expect(ONE_ROW);
         let (caption, confidence, others) = (written.caption, written.confidence, written.others);
@@ -107,7 +110,8 @@ impl Question {
         rows.push(row(pictures, vec![asked]))?;
         let set = rows.finish()?;
         let (model, data) = (self.model.clone(), set.path().to_owned());
-        let predict = Predict { model, data, key: None, out: None, micro: 1, precision: self.precision };
+        let (precision, device) = (self.precision, self.device);
+        let predict = Predict { model, data, key: None, out: None, micro: 1, precision, device };
         let answer = looker.timed(|| predict.run::<C>())?.pop().expect(ONE_ROW);
         let (text, answer, confidence) = (answer.text, answer.answer, answer.confidence);
         Ok(Answered { images, text, answer, confidence, tags, timings: looker.timings })

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use data_specs::TextKind;
 use data_specs::durable::write_durably;
-use finetune_harness::{Error, Result};
+use finetune_harness::{DeviceChoice, Error, Result};
 use finetune_retrieval::{Direction, Predict, Ranked, Retrieved, Selection};
 use pretrain_kernels::Precision;
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub struct ImageQuery {
     pub micro: usize,
     /// What products of linear layers are computed in.
     pub precision: Precision,
+    /// Where the network computes.
+    pub device: DeviceChoice,
 }
 
 /// A picture that texts are looked for by.
@@ -53,6 +55,8 @@ pub struct TextQuery {
     pub micro: usize,
     /// What products of linear layers are computed in.
     pub precision: Precision,
+    /// Where the network computes.
+    pub device: DeviceChoice,
 }
 
 /// A partner with the probability that the two belong together.
@@ -139,7 +143,7 @@ impl ImageQuery {
                 set.path(),
                 Some(QUERY),
                 self.top,
-                (self.micro, self.precision),
+                (self.micro, self.precision, self.device),
                 Direction::Images,
             )
         })?;
@@ -182,7 +186,14 @@ impl TextQuery {
         rows.push(row(vec![picture], texts))?;
         let set = rows.finish()?;
         let mut retrieved = looker.timed(|| {
-            predict(&self.model, set.path(), None, self.top, (self.micro, self.precision), Direction::Texts)
+            predict(
+                &self.model,
+                set.path(),
+                None,
+                self.top,
+                (self.micro, self.precision, self.device),
+                Direction::Texts,
+            )
         })?;
         let found = retrieved.pop().map(|one| one.found).unwrap_or_default();
         let found = found
@@ -197,11 +208,12 @@ fn predict(
     data: &Path,
     key: Option<&str>,
     top: usize,
-    (micro, precision): (usize, Precision),
+    (micro, precision, device): (usize, Precision, DeviceChoice),
     direction: Direction,
 ) -> Result<Vec<Retrieved>> {
     let (model, data) = (model.to_owned(), data.to_owned());
-    let selection = Selection { model, data, keys: None, shortlist: None, micro, precision, any: true };
+    let selection =
+        Selection { model, data, keys: None, shortlist: None, micro, precision, device, any: true };
     let predict = Predict { selection, key: key.map(str::to_owned), top, out: None };
     predict.run(direction, &|_, _| {})
 }

@@ -10,7 +10,8 @@ pub trait Collective: Send + Sync {
     /// How many ranks there are.
     fn world(&self) -> usize;
 
-    /// Replaces `values` by their sums over the ranks, added up in the order of the ranks.
+    /// Replaces `values` by their sums over the ranks, added up in the order of the ranks (over NCCL in an order of its own);
+    /// all ranks get the same bits.
     ///
     /// # Errors
     /// A rank that does not come, comes with another length, or asks for something else.

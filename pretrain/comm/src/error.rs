@@ -53,6 +53,14 @@ pub enum Error {
         /// What the system says, or what is wrong with what it said.
         problem: String,
     },
+    /// What moves numbers between ranks failed.
+    #[error("NCCL failed in {operation}: {problem}; a rank may be lost: resume from the last checkpoint")]
+    Link {
+        /// What was under way.
+        operation: String,
+        /// What the library says.
+        problem: String,
+    },
     /// A way to meet that this build or machine does not have.
     #[error("{what} is not there: {problem}\n  hint: {hint}")]
     Unavailable {

@@ -5,8 +5,8 @@
 //! it and the operation: a run ends, it does not hang.
 //!
 //! Ranks are [`threads`] of one process, [`Processes`] of one machine over Unix sockets, or processes under [`Mpi`] (feature
-//! `mpi`). All of them form a sum in the same order, so it has the same bits. [`Watched`] is for waits that end
-//! in no other way.
+//! `mpi`). All of them form a sum in the same order, so it has the same bits. Processes with a GPU each can meet over
+//! [`Nccl`] (feature `nccl`), which has an order of its own. [`Watched`] is for waits that end in no other way.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,9 +27,12 @@
 
 mod collective;
 mod error;
+#[cfg(any(feature = "mpi", feature = "nccl"))]
+mod kind;
 mod launch;
 mod meeting;
 mod mpi;
+mod nccl;
 mod processes;
 mod solo;
 mod sums;
@@ -40,6 +43,7 @@ pub use collective::Collective;
 pub use error::{Error, Result};
 pub use launch::{Attempt, Launch};
 pub use mpi::Mpi;
+pub use nccl::{Handover, Nccl};
 pub use processes::Processes;
 pub use solo::Solo;
 pub use threads::{Threads, threads};

@@ -82,8 +82,11 @@ impl Meeting {
             };
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.check()?;
-        Ok(state.brought.clone())
+        // it is complete: what went wrong after it, on ranks that left sooner, is the next one's
+        match &state.broken {
+            Some(error) if !State::is_of_later(error, number) => Err(error.clone()),
+            _ => Ok(state.brought.clone()),
+        }
     }
 
     /// The rank will not come again.
@@ -101,6 +104,14 @@ impl Meeting {
 impl State {
     fn check(&self) -> Result<()> {
         self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether an error is of an operation after this one.
+    fn is_of_later(error: &Error, than: u64) -> bool {
+        matches!(
+            error,
+            Error::Late { number, .. } | Error::Left { number, .. } | Error::Mismatch { number, .. } if *number > than
+        )
     }
 
     /// All seats are taken.

@@ -58,6 +58,30 @@ struct State {
     was_told: bool,
 }
 
+impl Deadline {
+    /// Calls `act`, which knows no patience of its own, and has the deadline's `on_stuck` told when it takes too long: for what
+    /// rank `who[0]` of `who[1]` does before there is a collective to be watched.
+    pub fn guard<T>(&self, who: [usize; 2], operation: &str, act: impl FnOnce() -> T) -> T {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                operation: Some((operation.to_owned(), Instant::now())),
+                ..State::default()
+            }),
+            is_over: Condvar::new(),
+            who,
+            on_stuck: Arc::clone(&self.on_stuck),
+        });
+        let (watching, timeout) = (Arc::clone(&shared), self.timeout);
+        let thread = std::thread::spawn(move || watching.watch(timeout));
+        let result = act();
+        shared.lock().is_over = true;
+        shared.is_over.notify_all();
+        // a watchdog that panicked has nothing more to say
+        drop(thread.join());
+        result
+    }
+}
+
 impl<C: Collective> Watched<C> {
     /// Watches `inner` until it is dropped.
     pub fn new(inner: C, deadline: &Deadline) -> Self {

@@ -5,12 +5,16 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::Result;
-use crate::element::{Element, by_dtype, check, elements, slice};
+use crate::element::{Element, by_dtype, check, check_anywhere, elements, slice};
 use crate::simd::{Kernel, widest};
+use crate::{Result, composed};
 
 /// `max(x, 0)` of any shape; NaN stays NaN. The gradient at 0 is 0.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
+    if composed::is_needed(x) {
+        check_anywhere("relu", &[("x", x)])?;
+        return composed::relu(x);
+    }
     apply(x, Activation::Relu)
 }
 
@@ -21,11 +25,19 @@ pub fn swish(x: &Tensor) -> Result<Tensor> {
 
 /// `1 / (1 + e^-x)` of any shape.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    if composed::is_needed(x) {
+        check_anywhere("sigmoid", &[("x", x)])?;
+        return composed::sigmoid(x);
+    }
     apply(x, Activation::Sigmoid)
 }
 
 /// The hyperbolic tangent, of any shape.
 pub fn tanh(x: &Tensor) -> Result<Tensor> {
+    if composed::is_needed(x) {
+        check_anywhere("tanh", &[("x", x)])?;
+        return composed::tanh(x);
+    }
     apply(x, Activation::Tanh)
 }
 

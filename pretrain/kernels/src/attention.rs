@@ -16,10 +16,10 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::dropout::Dropout;
-use crate::element::{Element, by_dtype, check, dims, elements, slice, to_f64};
+use crate::element::{Element, by_dtype, check_anywhere, dims, elements, slice, to_f64};
 use crate::product::{Matrix, MatrixMut, Shared, multiply};
 use crate::softmax::{softmax_gradient_row, softmax_row};
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// How many tokens each sequence has, in the order in which they lie end to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Sequences {
 /// Beside types: a width that is not three times the heads, tokens or a mask that are not those of the sequences, and
 /// those of [`dropout`](crate::dropout).
 pub fn attention(qkv_tc: &Tensor, how: &Attention<'_>) -> Result<Tensor> {
-    check(OP, &[("qkv", qkv_tc)])?;
+    check_anywhere(OP, &[("qkv", qkv_tc)])?;
     let [tokens, width] = dims(OP, "qkv", "[t, 3 heads d]", qkv_tc)?;
     if how.heads == 0 || width == 0 || width % (3 * how.heads) != 0 || tokens != how.sequences.tokens() {
         let expected = format!("[{}, a multiple of 3 x {} heads]", how.sequences.tokens(), how.heads);
@@ -115,6 +115,9 @@ pub fn attention(qkv_tc: &Tensor, how: &Attention<'_>) -> Result<Tensor> {
         bias: how.mask.map(|mask| additive(mask, &sequences)).transpose()?,
         dropout: how.dropout.filter(|dropout| dropout.rate > 0.0).cloned(),
     };
+    if composed::is_needed(qkv_tc) {
+        return composed::attention(qkv_tc, &op);
+    }
     Ok(qkv_tc.contiguous()?.apply_op1(op)?)
 }
 
@@ -145,23 +148,28 @@ fn additive(mask: AttentionMask<'_>, sequences: &[std::ops::Range<usize>]) -> Re
     })
 }
 
-enum Bias {
+/// What is added to scores.
+pub(crate) enum Bias {
+    /// A number for every token.
     Keys(Vec<f32>),
+    /// A number for every pair of tokens of a sequence.
     Pairs(Vec<f32>),
 }
 
-struct Sequence {
-    tokens: std::ops::Range<usize>,
+/// One of the sequences that lie end to end.
+pub(crate) struct Sequence {
+    pub(crate) tokens: std::ops::Range<usize>,
     /// Where its pairs of queries and keys begin.
-    pairs: usize,
+    pub(crate) pairs: usize,
 }
 
-struct SelfAttention {
-    heads: usize,
-    head: usize,
-    tasks: Vec<Sequence>,
-    bias: Option<Bias>,
-    dropout: Option<Dropout>,
+pub(crate) struct SelfAttention {
+    pub(crate) heads: usize,
+    /// Numbers of a head.
+    pub(crate) head: usize,
+    pub(crate) tasks: Vec<Sequence>,
+    pub(crate) bias: Option<Bias>,
+    pub(crate) dropout: Option<Dropout>,
 }
 
 /// q, k and v of one head of one sequence.

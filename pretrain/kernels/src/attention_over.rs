@@ -7,10 +7,10 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use crate::element::{Element, by_dtype, check, dims, elements};
+use crate::element::{Element, by_dtype, check_anywhere, dims, elements};
 use crate::simd::{Kernel, widest};
 use crate::softmax::softmax_row;
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// Rows of a block that a query sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub fn attention_over(
     keys: &[Vec<KeySpan>],
 ) -> Result<Tensor> {
     let width = checked(q_rc, heads, blocks, keys)?;
+    if composed::is_needed(q_rc) {
+        return composed::attention_over(q_rc, [heads, width], blocks, keys);
+    }
     let q_rc = q_rc.contiguous()?;
     let blocks: Vec<Tensor> = blocks.iter().map(Tensor::contiguous).collect::<candle_core::Result<_>>()?;
     by_dtype!(q_rc.dtype(), T => {
@@ -72,7 +75,7 @@ fn checked(q_rc: &Tensor, heads: usize, blocks: &[Tensor], keys: &[Vec<KeySpan>]
     let [queries, columns] = dims(OP, "q", "[r, c]", q_rc)?;
     let mut named = vec![("q", q_rc)];
     named.extend(blocks.iter().map(|block| ("a block", block)));
-    check(OP, &named)?;
+    check_anywhere(OP, &named)?;
     if let Some((name, _)) = named.iter().find(|(_, tensor)| tensor.track_op()) {
         let got = format!("{name} that wants one");
         return Err(Error::Geometry { op: OP, expected: "tensors without gradient: detach them", got });

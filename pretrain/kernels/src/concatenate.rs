@@ -7,8 +7,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::collected::collect;
-use crate::element::{Element, by_dtype, check, elements, slice};
-use crate::{Error, Result};
+use crate::element::{Element, by_dtype, check_anywhere, elements, slice};
+use crate::{Error, Result, composed};
 
 /// The rows of three tensors, one after the other, with gradients to all.
 ///
@@ -20,12 +20,15 @@ use crate::{Error, Result};
 /// Beside types: parts of different shapes beyond the first axis, or of none.
 pub fn concatenate(parts: [&Tensor; 3]) -> Result<Tensor> {
     let [first, second, third] = parts;
-    check(OP, &[("first", first), ("second", second), ("third", third)])?;
+    check_anywhere(OP, &[("first", first), ("second", second), ("third", third)])?;
     for (name, part) in [("first", first), ("second", second), ("third", third)] {
         if part.rank() == 0 || part.dims()[1..] != first.dims()[1..] {
             let expected = format!("[rows, ...] as {:?}", first.dims());
             return Err(Error::Shape { op: OP, tensor: name, expected, got: part.dims().to_vec() });
         }
+    }
+    if composed::is_needed(first) {
+        return Ok(Tensor::cat(&parts, 0)?);
     }
     Ok(first.contiguous()?.apply_op3(&second.contiguous()?, &third.contiguous()?, Concatenate)?)
 }

@@ -15,12 +15,12 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::collected::collect;
-use crate::element::{Element, by_dtype, check, check_vector, dims, elements, slice};
+use crate::element::{Element, by_dtype, check_anywhere, check_vector, dims, elements, slice};
 use crate::precision::Precision;
 use crate::product::Matrix;
 use crate::softmax::{max_and_sum, softmax_row};
 use crate::tiles::{column_sums, tiled_product};
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// A sum of losses, and of how many rows.
 #[derive(Debug, Clone)]
@@ -40,10 +40,13 @@ pub struct CrossEntropy {
 /// Beside shapes and types: labels of another number, or beyond the classes.
 pub fn cross_entropy(logits_nc: &Tensor, labels: &[i64]) -> Result<CrossEntropy> {
     const OP: &str = "cross_entropy";
-    check(OP, &[("logits", logits_nc)])?;
+    check_anywhere(OP, &[("logits", logits_nc)])?;
     let [rows, classes] = dims(OP, "logits", "[n, c]", logits_nc)?;
     let labelled = labelled(OP, labels, rows, classes)?;
     let count = labelled.len();
+    if composed::is_needed(logits_nc) {
+        return Ok(CrossEntropy { sum: composed::cross_entropy(logits_nc, &labelled)?, count });
+    }
     let sum = logits_nc.contiguous()?.apply_op1(OfLogits { classes, labelled })?;
     Ok(CrossEntropy { sum, count })
 }
@@ -77,7 +80,7 @@ pub fn vocabulary_cross_entropy_in(
     labels: &[i64],
 ) -> Result<CrossEntropy> {
     const OP: &str = "vocabulary_cross_entropy";
-    check(OP, &[("x", x_th), ("w", w_vh), ("bias", bias_v)])?;
+    check_anywhere(OP, &[("x", x_th), ("w", w_vh), ("bias", bias_v)])?;
     let [rows, inputs] = dims(OP, "x", "[t, h]", x_th)?;
     let [words, w_inputs] = dims(OP, "w", "[v, h]", w_vh)?;
     if inputs != w_inputs || inputs == 0 {
@@ -87,6 +90,10 @@ pub fn vocabulary_cross_entropy_in(
     check_vector(OP, "bias", bias_v, words)?;
     let labelled = labelled(OP, labels, rows, words)?;
     let count = labelled.len();
+    if composed::is_needed(x_th) {
+        let sum = composed::vocabulary_cross_entropy(precision, x_th, w_vh, bias_v, &labelled)?;
+        return Ok(CrossEntropy { sum, count });
+    }
     let tracked = x_th.track_op() || w_vh.track_op() || bias_v.track_op();
     let op = OfVocabulary { precision, inputs, words, labelled, keep: tracked, kept: Mutex::new(None) };
     let sum = x_th.contiguous()?.apply_op3(&w_vh.contiguous()?, &bias_v.contiguous()?, op)?;

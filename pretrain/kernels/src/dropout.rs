@@ -10,10 +10,10 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::element::{Element, by_dtype, check, elements, slice};
+use crate::element::{Element, by_dtype, check_anywhere, elements, slice};
 use crate::philox::side_by_side;
 use crate::simd::{Kernel, widest};
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// Which numbers are dropped.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +40,13 @@ pub struct Dropout {
 /// # Errors
 /// Beside types: a rate outside of \[0, 1\), row numbers that are not one a row.
 pub fn dropout(x: &Tensor, dropout: &Dropout) -> Result<Tensor> {
-    check(OP, &[("x", x)])?;
+    check_anywhere(OP, &[("x", x)])?;
     dropout.check(OP, row_count(x), 1)?;
     if dropout.rate == 0.0 {
         return Ok(x.clone());
+    }
+    if composed::is_needed(x) {
+        return composed::dropout(x, dropout);
     }
     Ok(x.contiguous()?.apply_op1(Drop(dropout.clone()))?)
 }

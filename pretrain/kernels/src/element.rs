@@ -5,7 +5,7 @@ use std::ops::{Deref, Neg};
 use candle_core::{CpuStorage, DType, Layout, Storage, Tensor, WithDType};
 
 use crate::product::{Matrix, MatrixMut};
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// f32 or f64.
 pub(crate) trait Element: WithDType + std::fmt::Debug + Neg<Output = Self> {
@@ -148,11 +148,29 @@ pub(crate) use by_dtype;
 
 /// Refuses what is not on the CPU, not f32 or f64, or not of one type with the first.
 pub(crate) fn check(op: &'static str, tensors: &[(&'static str, &Tensor)]) -> Result<()> {
-    let first = tensors.first().map(|(_, tensor)| tensor.dtype());
+    if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| !tensor.device().is_cpu()) {
+        let got = format!("{:?}", tensor.device().location());
+        let expected = "the CPU, the only device of this operation";
+        return Err(Error::Device { op, tensor: name, expected: expected.to_owned(), got });
+    }
+    check_anywhere(op, tensors)
+}
+
+/// Refuses what is not f32 or f64, or not of one type and on one device with the first; where operations are composed also
+/// what is empty: CUDA has no kernels over nothing, and candle's operations forget the gradients of what meets it. For
+/// operations that have a composed form.
+pub(crate) fn check_anywhere(op: &'static str, tensors: &[(&'static str, &Tensor)]) -> Result<()> {
+    let Some((_, leader)) = tensors.first() else { return Ok(()) };
+    let first = Some(leader.dtype());
     for &(name, tensor) in tensors {
-        if !tensor.device().is_cpu() {
-            let got = format!("{:?}", tensor.device().location());
-            return Err(Error::Device { op, tensor: name, got });
+        if !tensor.device().same_device(leader.device()) {
+            let [expected, got] = [*leader, tensor].map(|tensor| format!("{:?}", tensor.device().location()));
+            let expected = format!("{expected}, where the first tensor is");
+            return Err(Error::Device { op, tensor: name, expected, got });
+        }
+        if tensor.elem_count() == 0 && composed::is_needed(tensor) {
+            let (expected, got) = ("one that is not empty, off the CPU".to_owned(), tensor.dims().to_vec());
+            return Err(Error::Shape { op, tensor: name, expected, got });
         }
         let got = tensor.dtype();
         if !matches!(got, DType::F32 | DType::F64) {

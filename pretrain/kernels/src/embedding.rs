@@ -9,9 +9,9 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::collected::collect;
-use crate::element::{Element, by_dtype, check, dims, elements, slice};
+use crate::element::{Element, by_dtype, check_anywhere, dims, elements, slice};
 use crate::product::Shared;
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// Rows of one table, with gradient.
 ///
@@ -23,6 +23,9 @@ use crate::{Error, Result};
 /// Beside shapes and types: an id beyond the table.
 pub fn embedding(table_vh: &Tensor, ids: &[u32]) -> Result<Tensor> {
     let lookup = Lookup::new([("embedding", table_vh, ids)])?;
+    if composed::is_needed(table_vh) {
+        return composed::embedding(table_vh, ids, None);
+    }
     Ok(table_vh.contiguous()?.apply_op1(lookup)?)
 }
 
@@ -46,6 +49,11 @@ pub fn embedding_sum(
         ("position", position_ph, position_ids),
         ("segment", segment_sh, segment_ids),
     ])?;
+    if composed::is_needed(word_vh) {
+        let words_th = composed::embedding(word_vh, word_ids, padding)?;
+        let places_th = composed::embedding(position_ph, position_ids, None)?;
+        return Ok(((words_th + places_th)? + composed::embedding(segment_sh, segment_ids, None)?)?);
+    }
     lookup.padding[0] = padding;
     Ok(word_vh.contiguous()?.apply_op3(&position_ph.contiguous()?, &segment_sh.contiguous()?, lookup)?)
 }
@@ -67,7 +75,7 @@ impl<const N: usize> Lookup<N> {
     fn new(tables: [(&'static str, &Tensor, &[u32]); N]) -> Result<Self> {
         let (tokens, width) = (tables[0].2.len(), tables[0].1.dims().last().copied().unwrap_or(0));
         for (name, table, ids) in tables {
-            check(OP, &[(tables[0].0, tables[0].1), (name, table)])?;
+            check_anywhere(OP, &[(tables[0].0, tables[0].1), (name, table)])?;
             let [rows, table_width] = dims(OP, name, "[rows, h]", table)?;
             if table_width != width || width == 0 {
                 let expected = format!("[rows, {width}], width not 0");

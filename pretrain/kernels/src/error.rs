@@ -28,13 +28,15 @@ pub enum Error {
         /// The type that came.
         got: DType,
     },
-    /// A tensor on an accelerator.
-    #[error("{op}: {tensor} is on {got}, expected the CPU, the only device so far; move it with to_device")]
+    /// A tensor on another device than the operation takes it on.
+    #[error("{op}: {tensor} is on {got}, expected {expected}; move it with to_device")]
     Device {
         /// The operation.
         op: &'static str,
         /// The argument's name.
         tensor: &'static str,
+        /// Where it should be.
+        expected: String,
         /// Where it is.
         got: String,
     },

@@ -13,10 +13,10 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithD
 use rayon::prelude::*;
 
 use crate::dropout::{Dropout, row_count};
-use crate::element::{Element, by_dtype, check, check_vector, elements, slice};
+use crate::element::{Element, by_dtype, check_anywhere, check_vector, elements, slice};
 use crate::simd::{Kernel, widest};
 use crate::sums::{sum, sum_of};
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// Normalises rows.
 ///
@@ -24,8 +24,11 @@ use crate::{Error, Result};
 /// - `x`: \[..., n\]; `weight_n`, `bias_n`: \[n\]
 /// - result: that of `x`
 pub fn layer_norm(x: &Tensor, weight_n: &Tensor, bias_n: &Tensor, eps: f64) -> Result<Tensor> {
-    let affine = check_arguments(x, weight_n, bias_n)?;
-    Ok(x.contiguous()?.apply_op2(&affine, LayerNorm { eps, dropout: None })?)
+    check_arguments(x, weight_n, bias_n)?;
+    if composed::is_needed(x) {
+        return composed::layer_norm(x, weight_n, bias_n, eps);
+    }
+    Ok(x.contiguous()?.apply_op2(&affine(weight_n, bias_n)?, LayerNorm { eps, dropout: None })?)
 }
 
 /// Normalises `dropout(x) + residual`; gradients reach both.
@@ -44,31 +47,39 @@ pub fn residual_layer_norm(
     bias_n: &Tensor,
     eps: f64,
 ) -> Result<Tensor> {
-    let affine = check_arguments(x, weight_n, bias_n)?;
-    check(OP, &[("x", x), ("residual", residual)])?;
+    check_arguments(x, weight_n, bias_n)?;
+    check_anywhere(OP, &[("x", x), ("residual", residual)])?;
     if residual.dims() != x.dims() {
         let (expected, got) = (format!("{:?}", x.dims()), residual.dims().to_vec());
         return Err(Error::Shape { op: OP, tensor: "residual", expected, got });
     }
     dropout.map_or(Ok(()), |dropout| dropout.check(OP, row_count(x), 1))?;
-    let dropout = dropout.filter(|dropout| dropout.rate > 0.0).cloned();
-    Ok(x.contiguous()?.apply_op3(&residual.contiguous()?, &affine, LayerNorm { eps, dropout })?)
+    let dropout = dropout.filter(|dropout| dropout.rate > 0.0);
+    if composed::is_needed(x) {
+        let x = dropout.map_or_else(|| Ok(x.clone()), |dropout| composed::dropout(x, dropout))?;
+        return composed::layer_norm(&(x + residual)?, weight_n, bias_n, eps);
+    }
+    let norm = LayerNorm { eps, dropout: dropout.cloned() };
+    Ok(x.contiguous()?.apply_op3(&residual.contiguous()?, &affine(weight_n, bias_n)?, norm)?)
 }
 
 const OP: &str = "layer_norm";
 /// Rows of one task, and of one partial sum of the gradients to weight and bias.
 const ROWS: usize = 32;
 
-/// Weight and bias as one tensor \[2, n\]: an operation has three inputs at most.
-fn check_arguments(x: &Tensor, weight_n: &Tensor, bias_n: &Tensor) -> Result<Tensor> {
+fn check_arguments(x: &Tensor, weight_n: &Tensor, bias_n: &Tensor) -> Result<()> {
     let width = x.dims().last().copied().unwrap_or(0);
     if width == 0 {
         let expected = "[..., n], n not 0".to_owned();
         return Err(Error::Shape { op: OP, tensor: "x", expected, got: x.dims().to_vec() });
     }
-    check(OP, &[("x", x), ("weight", weight_n), ("bias", bias_n)])?;
+    check_anywhere(OP, &[("x", x), ("weight", weight_n), ("bias", bias_n)])?;
     check_vector(OP, "weight", weight_n, width)?;
-    check_vector(OP, "bias", bias_n, width)?;
+    check_vector(OP, "bias", bias_n, width)
+}
+
+/// Weight and bias as one tensor \[2, n\]: an operation has three inputs at most.
+fn affine(weight_n: &Tensor, bias_n: &Tensor) -> Result<Tensor> {
     Ok(Tensor::stack(&[weight_n, bias_n], 0)?)
 }
 

@@ -1,4 +1,4 @@
-//! Operations with backward on candle tensors, f32 and f64 on the CPU. Of convolutional networks: convolution (dense,
+//! Operations with backward on candle tensors, f32 and f64. Of convolutional networks: convolution (dense,
 //! grouped, depthwise), batch normalisation, pooling, RoIAlign. Of transformers: attention over packed sequences, layer
 //! normalisation with the residual, embeddings, linear layers with GELU, cross-entropy over a vocabulary. For both:
 //! activations, dropout from a counter, scaled channels, cross-entropy of soft targets, losses of detectors, one-pass
@@ -7,6 +7,8 @@
 //! * A result depends neither on the number of threads nor on the neighbours in a batch, to the bit: work is cut into
 //!   tiles that the sizes of one sample fix, each computed by one thread, and sums run in a fixed order.
 //! * Inputs may be views; they are made contiguous first. Batches of zero samples are legal.
+//! * What transformers need computes on CUDA devices, too (feature `cuda`): composed of candle's operations, so that a
+//!   tensor's device alone decides. What draws draws the same there. Everything else wants tensors on the CPU.
 //! * Gradients reach every argument unless an operation says otherwise. They are no functions of tensors themselves:
 //!   second derivatives are not there.
 //!
@@ -37,6 +39,7 @@ mod batch_norm;
 #[cfg_attr(not(target_arch = "x86_64"), path = "bf16_absent.rs")]
 mod bf16;
 mod collected;
+mod composed;
 mod concatenate;
 mod conv;
 mod cross_entropy;
@@ -69,6 +72,8 @@ pub use attention::{Attention, AttentionMask, Sequences, attention};
 pub use attention_over::{KeySpan, attention_over};
 pub use batch_norm::{batch_norm_inference, batch_norm_training};
 pub use collected::{Collected, backward_into};
+#[cfg(feature = "composed-on-demand")]
+pub use composed::composed_on_demand;
 pub use concatenate::concatenate;
 pub use conv::{ConvGeometry, Padding, conv2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy, vocabulary_cross_entropy, vocabulary_cross_entropy_in};

@@ -10,12 +10,12 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithD
 use rayon::prelude::*;
 
 use crate::collected::collect;
-use crate::element::{Element, by_dtype, check, check_vector, dims, elements, slice};
+use crate::element::{Element, by_dtype, check_anywhere, check_vector, dims, elements, slice};
 use crate::precision::Precision;
 use crate::product::{Matrix, MatrixMut, Shared};
 use crate::simd::{Kernel, widest};
 use crate::tiles::{NARROW, column_sums, tiled_product};
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// The product with a weight in PyTorch's order, with gradients to all arguments.
 ///
@@ -36,12 +36,17 @@ pub fn linear_in(
     bias_o: Option<&Tensor>,
 ) -> Result<Tensor> {
     let product = Linear::new(OP, precision, x_bi, w_oi)?;
+    if let Some(bias_o) = bias_o {
+        check_anywhere(OP, &[("x", x_bi), ("bias", bias_o)])?;
+        check_vector(OP, "bias", bias_o, product.outputs)?;
+    }
+    if composed::is_needed(x_bi) {
+        return composed::linear(precision, x_bi, w_oi, bias_o);
+    }
     let (x_bi, w_oi) = (x_bi.contiguous()?, w_oi.contiguous()?);
     let Some(bias_o) = bias_o else {
         return Ok(x_bi.apply_op2(&w_oi, product)?);
     };
-    check(OP, &[("x", &x_bi), ("bias", bias_o)])?;
-    check_vector(OP, "bias", bias_o, product.outputs)?;
     Ok(x_bi.apply_op3(&w_oi, &bias_o.contiguous()?, product)?)
 }
 
@@ -67,7 +72,7 @@ impl Linear {
             let expected = format!("[o, {inputs}], neither of them 0");
             return Err(Error::Shape { op, tensor: "w", expected, got: w_oi.dims().to_vec() });
         }
-        check(op, &[("x", x_bi), ("w", w_oi)])?;
+        check_anywhere(op, &[("x", x_bi), ("w", w_oi)])?;
         Ok(Self { precision, rows, inputs, outputs })
     }
 

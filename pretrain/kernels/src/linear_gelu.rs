@@ -15,12 +15,12 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::Result;
-use crate::element::{Element, by_dtype, check, check_vector, elements, slice};
+use crate::element::{Element, by_dtype, check_anywhere, check_vector, elements, slice};
 use crate::linear::Linear;
 use crate::precision::Precision;
 use crate::product::Shared;
 use crate::simd::{Kernel, widest};
+use crate::{Result, composed};
 
 /// A linear layer and the activation behind it, with gradients to all arguments.
 ///
@@ -34,8 +34,11 @@ pub fn linear_gelu(x_bi: &Tensor, w_oi: &Tensor, bias_o: &Tensor) -> Result<Tens
 /// As [`linear_gelu`], its products and those of the gradients in a precision of choice.
 pub fn linear_gelu_in(precision: Precision, x_bi: &Tensor, w_oi: &Tensor, bias_o: &Tensor) -> Result<Tensor> {
     let linear = Linear::new(OP, precision, x_bi, w_oi)?;
-    check(OP, &[("x", x_bi), ("bias", bias_o)])?;
+    check_anywhere(OP, &[("x", x_bi), ("bias", bias_o)])?;
     check_vector(OP, "bias", bias_o, linear.outputs)?;
+    if composed::is_needed(x_bi) {
+        return composed::linear_gelu(precision, x_bi, w_oi, bias_o);
+    }
     let tracked = x_bi.track_op() || w_oi.track_op() || bias_o.track_op();
     let op = LinearGelu { linear, z: tracked.then(OnceLock::new) };
     Ok(x_bi.contiguous()?.apply_op3(&w_oi.contiguous()?, &bias_o.contiguous()?, op)?)

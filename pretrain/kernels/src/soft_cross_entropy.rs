@@ -6,8 +6,8 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
-use crate::element::{Element, by_dtype, check, dims, elements, slice};
-use crate::{Error, Result};
+use crate::element::{Element, by_dtype, check_anywhere, dims, elements, slice};
+use crate::{Error, Result, composed};
 
 /// The loss of every sample; nothing is averaged, because only the caller knows by what.
 ///
@@ -26,7 +26,10 @@ pub fn soft_cross_entropy(x_bk: &Tensor, t_bk: &Tensor) -> Result<Tensor> {
         let expected = format!("[{}, {}], with classes", x[0], x[1]);
         return Err(Error::Shape { op: OP, tensor: "t", expected, got: t.to_vec() });
     }
-    check(OP, &[("x", x_bk), ("t", t_bk)])?;
+    check_anywhere(OP, &[("x", x_bk), ("t", t_bk)])?;
+    if composed::is_needed(x_bk) {
+        return composed::soft_cross_entropy(x_bk, t_bk);
+    }
     Ok(x_bk.contiguous()?.apply_op2(&t_bk.contiguous()?, SoftCrossEntropy)?)
 }
 

@@ -7,9 +7,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::element::{Element, by_dtype, check, elements, slice};
+use crate::element::{Element, by_dtype, check_anywhere, elements, slice};
 use crate::simd::{Kernel, widest};
-use crate::{Error, Result};
+use crate::{Error, Result, composed};
 
 /// The softmax of every row, with gradient.
 ///
@@ -17,10 +17,13 @@ use crate::{Error, Result};
 /// - `x`: \[..., n\], n not 0
 /// - result: that of `x`
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
-    check(OP, &[("x", x)])?;
+    check_anywhere(OP, &[("x", x)])?;
     if x.dims().last().is_none_or(|width| *width == 0) {
         let expected = "[..., n], n not 0".to_owned();
         return Err(Error::Shape { op: OP, tensor: "x", expected, got: x.dims().to_vec() });
+    }
+    if composed::is_needed(x) {
+        return composed::softmax(x);
     }
     Ok(x.contiguous()?.apply_op1(Softmax)?)
 }

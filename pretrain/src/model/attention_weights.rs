@@ -50,7 +50,7 @@ impl Layer {
             None => None,
         };
         if let Some(seen) = seen {
-            let hidden = ((seen.to_dtype(scores_att.dtype())? - 1.0)? * 10_000.0)?;
+            let hidden = ((seen.to_dtype(scores_att.dtype())?.to_device(x_th.device())? - 1.0)? * 10_000.0)?;
             scores_att = scores_att.broadcast_add(&hidden)?;
         }
         let largest = scores_att.max_keepdim(D::Minus1)?;

@@ -17,7 +17,7 @@ pub struct Batch {
     pub(crate) position_ids: Vec<u32>,
     /// \[n\]
     pub(crate) segment_ids: Vec<u32>,
-    /// \[r of all, d\]
+    /// \[r of all, d\]; one of zeros, which no packed row is, where there are none: no device computes over nothing.
     pub(crate) regions_rd: Tensor,
     /// Row of (all words, then all regions) for every packed row. \[t\]
     pub(crate) order_t: Tensor,
@@ -267,6 +267,11 @@ impl Parts {
             words.extend(number..number + tokens as u32);
             regions.extend(number..number + n_regions as u32);
             packed.extend(number..number + (tokens + n_regions) as u32);
+        }
+        let mut regions_rd = regions_rd;
+        if regions.is_empty() {
+            regions_rd = Tensor::zeros((1, config.img_feature_dim), DType::F32, &Device::Cpu)?;
+            regions.push(0);
         }
         let lengths: Vec<usize> = lengths.iter().map(|[tokens, regions]| tokens + regions).collect();
         let t = order.len();

@@ -52,7 +52,8 @@ impl Embeddings {
         let x_nh = dropped(x_nh, pass, Place::Words, self.rate, &batch.numbers.words)?;
         let x_rh = self.regions(&batch.regions_rd)?;
         let x_rh = dropped(x_rh, pass, Place::Regions, self.rate, &batch.numbers.regions)?;
-        Ok(Tensor::cat(&[x_nh, x_rh], 0)?.index_select(&batch.order_t, 0)?)
+        Ok(Tensor::cat(&[x_nh, x_rh], 0)?
+            .index_select(&batch.order_t.to_device(self.word_vh.device())?, 0)?)
     }
 
     /// Words and tags before dropout. \[n, h\]
@@ -67,7 +68,7 @@ impl Embeddings {
 
     /// Regions before dropout. \[r, d\] to \[r, h\]
     pub(crate) fn regions(&self, regions_rd: &Tensor) -> Result<Tensor> {
-        let x_rh = self.region.forward(regions_rd)?;
+        let x_rh = self.region.forward(&regions_rd.to_device(self.word_vh.device())?)?;
         match &self.region_norm {
             Some(norm) => norm.forward(&x_rh),
             None => Ok(x_rh),

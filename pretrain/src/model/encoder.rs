@@ -1,6 +1,6 @@
 //! The encoder: post-norm transformer layers (Paper: 1706.03762, section 3.1), and BERT's pooler.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use pretrain_kernels::{
     Attention, AttentionMask, Dropout, Sequences, attention, concatenate, layer_norm, residual_layer_norm,
     tanh,
@@ -107,7 +107,7 @@ impl Norm {
 
 /// Rows of a matrix, with gradient.
 pub(crate) fn rows(x_th: &Tensor, rows: &[u32]) -> Result<Tensor> {
-    Ok(x_th.index_select(&Tensor::from_slice(rows, rows.len(), &Device::Cpu)?, 0)?)
+    Ok(x_th.index_select(&Tensor::from_slice(rows, rows.len(), x_th.device())?, 0)?)
 }
 
 #[derive(Debug, Clone)]

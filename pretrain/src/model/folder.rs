@@ -27,6 +27,15 @@ const DECODER_BIAS: &str = "cls.predictions.decoder.bias";
 const WORDS: &str = "bert.embeddings.word_embeddings.weight";
 
 impl ModelFolder {
+    /// The weights where a network is to compute.
+    ///
+    /// # Errors
+    /// No room there.
+    pub fn tensors_on(&self, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+        let moved = self.tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.to_device(device)?)));
+        moved.collect()
+    }
+
     /// Reads a folder. A decoder that repeats the word embeddings is left out: the two are one matrix here.
     ///
     /// # Errors

@@ -57,7 +57,11 @@ impl PretrainingModel {
     /// # Errors
     /// Targets of another batch, labels beyond vocabulary or classes.
     pub fn losses(&self, hidden_th: &Tensor, batch: &Batch, targets: &Targets) -> Result<Losses> {
-        let (asked, labels) = labelled(batch, targets);
+        let (mut asked, mut labels) = labelled(batch, targets);
+        if asked.is_empty() {
+            // a row that counts nothing: no device computes over nothing
+            (asked, labels) = (vec![0], vec![-1]);
+        }
         Ok(Losses {
             masked_token: self.masked_token.loss(&rows(hidden_th, &asked)?, &labels)?,
             contrastive: cross_entropy(

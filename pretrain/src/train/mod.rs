@@ -9,7 +9,7 @@ mod start;
 mod step;
 
 pub use evaluate::{Evaluation, Probes, evaluate};
-pub use pretraining::{Outcome, Progress, Watch, pretrain};
+pub use pretraining::{Outcome, Progress, Watch, Workplace, pretrain};
 pub use run::{Run, in_threads};
 pub use settings::{BatchSettings, OptimiserSettings, RunSettings, ScheduleSettings, Settings};
 pub use sizes::{DataSizes, ModelSettings, PrecisionName, Sizes};

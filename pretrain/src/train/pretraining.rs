@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use candle_core::Device;
 use pretrain_comm::Collective;
 use pretrain_kernels::{Precision, measured_peak};
 use pretrain_training::{Checkpoints, Gradients, Metrics, Parameters, State, require_finite, require_same};
@@ -57,8 +58,19 @@ pub struct Progress {
     /// Of these, this rank's wait for data.
     pub waited: f64,
     /// Share of the machine's instruction peak in `model.precision` that the products make; all ranks together where they
-    /// share it.
+    /// share it. 0 on a GPU, whose peak is not measured.
     pub limit_share: f64,
+}
+
+/// Where a rank works.
+#[derive(Debug, Clone)]
+pub struct Workplace<'a> {
+    /// The run's folder.
+    pub run: &'a Path,
+    /// Whether to go on with the run that is there.
+    pub resume: bool,
+    /// Where its network computes.
+    pub device: Device,
 }
 
 /// How a training ended.
@@ -81,7 +93,7 @@ struct Kept {
 
 /// Pre-trains the network of `start`.
 ///
-/// All of a run is in the folder `run`: checkpoints, figures, and in the end the model folder `model`. With `resume` it
+/// All of a run is in the folder `work.run`: checkpoints, figures, and in the end the model folder `model`. With `work.resume` it
 /// goes on from the newest good checkpoint and does what it would have done without stopping, to the bit. Each rank calls
 /// this with the same arguments; only rank 0 writes.
 ///
@@ -92,22 +104,22 @@ pub fn pretrain(
     settings: &Settings,
     settings_hash: &str,
     start: &Start,
-    run: &Path,
-    resume: bool,
+    work: &Workplace<'_>,
     ranks: &dyn Collective,
     watch: &dyn Watch,
 ) -> Result<Outcome> {
+    let Workplace { run, resume, device } = work;
     // ---- what is trained
     let (seed, config) = (settings.seed, &start.config);
     let precision = settings.model.precision;
-    let parameters = Parameters::new(&start.tensors)?;
+    let parameters = Parameters::on(device, &start.tensors)?;
     let learner = Learner::new(config, &parameters, precision, settings.model.recompute)?;
     let mut optimiser = settings.optimiser.of(&parameters, ranks);
     let probes = Probes::new(&settings.run.probes, &start.tokenizer)?;
 
     // ---- where it stands
     let damaged = |reason: &pretrain_training::Error| watch.damaged(reason);
-    let (checkpoints, goes_on_from) = Checkpoints::of_run(run, settings.run.keep, resume, ranks, &damaged)?;
+    let (checkpoints, goes_on_from) = Checkpoints::of_run(run, settings.run.keep, *resume, ranks, &damaged)?;
     let (mut step, mut standing) = (0, start.data.start());
     if let Some(checkpoint) = goes_on_from {
         parameters.restore(&checkpoint.tensors("model")?)?;
@@ -129,7 +141,7 @@ pub fn pretrain(
     };
     let mut loader = start.data.load(share, step, &standing)?;
     let mut gradients = Gradients::zeros(&parameters);
-    let peak = measured_peak(precision);
+    let peak = if device.is_cpu() { measured_peak(precision) } else { f64::INFINITY };
     let mut evaluation = None;
     let mut is_asked_to_stop = false;
 
@@ -219,12 +231,12 @@ pub fn pretrain(
             let progress =
                 serde_json::to_value(Kept { data: standing.clone() }).expect("numbers are always JSON");
             let state = State { step, seed, settings: settings_hash.to_owned(), progress };
-            let files = BTreeMap::from([("model", parameters.tensors()), ("optimiser", remembered)]);
+            let files = BTreeMap::from([("model", parameters.on_host()), ("optimiser", remembered)]);
             checkpoints.commit(&state, &files, &|_| {})?;
         }
     }
     if ranks.rank() == 0 {
-        let model = ModelFolder { config: config.clone(), tensors: parameters.tensors() };
+        let model = ModelFolder { config: config.clone(), tensors: parameters.on_host() };
         model.write(&run.join("model"))?;
         start.tokenizer.write(&run.join("model"))?;
     }

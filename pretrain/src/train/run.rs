@@ -10,7 +10,7 @@ use pretrain_training::config::Resolved;
 use pretrain_training::require_same;
 
 use super::evaluate::Evaluation;
-use super::pretraining::{Outcome, Progress, Watch, pretrain};
+use super::pretraining::{Outcome, Progress, Watch, Workplace, pretrain};
 use super::settings::{FREE, Settings};
 use super::start::Start;
 use crate::{Error, Result};
@@ -26,6 +26,8 @@ pub struct Run {
     pub out: PathBuf,
     /// Whether to go on with the run that is there.
     pub resume: bool,
+    /// This rank's number on its machine, where ranks are processes of several; without it the rank's. It chooses a GPU.
+    pub local_rank: Option<usize>,
 }
 
 impl Run {
@@ -106,7 +108,9 @@ impl Run {
         watch: &dyn Watch,
     ) -> Result<Outcome> {
         let watch = OfRank { ranks, watch, is_first: ranks.rank() == 0 };
-        pretrain(&resolved.settings, &resolved.hash, start, &self.out, self.resume, ranks, &watch)
+        let device = resolved.settings.run.device.open(self.local_rank.unwrap_or(ranks.rank()))?;
+        let work = Workplace { run: &self.out, resume: self.resume, device };
+        pretrain(&resolved.settings, &resolved.hash, start, &work, ranks, &watch)
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::sizes::ModelSettings;
 use crate::data::DataSettings;
 use crate::objectives::ObjectiveSettings;
-use crate::{Error, Result};
+use crate::{DeviceChoice, Error, Result};
 
 /// The tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +96,8 @@ pub struct RunSettings {
     pub checkpoint_every: u64,
     /// Checkpoints that are kept.
     pub keep: u64,
+    /// Where the network computes: `cpu`, `cuda` or `cuda:N`. With `cuda` each rank takes the GPU that has its number.
+    pub device: DeviceChoice,
     /// Groups of words whose share of right guesses is told apart, by a name: `colours = ["red", "blue"]`. Each word is one
     /// token of the vocabulary.
     pub probes: BTreeMap<String, Vec<String>>,
@@ -103,16 +105,24 @@ pub struct RunSettings {
 
 impl Default for RunSettings {
     fn default() -> Self {
-        Self { log_every: 20, evaluate_every: 1000, checkpoint_every: 1000, keep: 2, probes: BTreeMap::new() }
+        Self {
+            log_every: 20,
+            evaluate_every: 1000,
+            checkpoint_every: 1000,
+            keep: 2,
+            device: DeviceChoice::Cpu,
+            probes: BTreeMap::new(),
+        }
     }
 }
 
 /// Keys that may differ when a run is resumed.
-pub(super) const FREE: [&str; 9] = [
+pub(super) const FREE: [&str; 10] = [
     "run.log_every",
     "run.evaluate_every",
     "run.checkpoint_every",
     "run.keep",
+    "run.device",
     "data.verify",
     "data.threads",
     "data.read_ahead",

@@ -3,7 +3,7 @@
 use std::fs;
 
 use candle_core::Device;
-use pretrain::forward;
+use pretrain::{DeviceChoice, forward};
 
 use super::{all_told, convert, done, golden, read, scratch};
 
@@ -15,7 +15,7 @@ fn apart(name: &str, made: &std::path::Path) -> f32 {
     let mut all = candle_core::safetensors::load(&expected, &Device::Cpu).unwrap();
     all.retain(|name, _| !name.starts_with("expected."));
     candle_core::safetensors::save(&all, &inputs).unwrap();
-    forward(made, &inputs, &out, false).unwrap();
+    forward(made, &inputs, &out, false, DeviceChoice::Cpu).unwrap();
     let mask = all["attention_mask"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
     let wanted = candle_core::safetensors::load(&expected, &Device::Cpu).unwrap();
     let wanted: std::collections::BTreeMap<_, _> = wanted.into_iter().collect();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use data_specs::Sample;
+use finetune_harness::DeviceChoice;
 use finetune_harness::Train;
 use pretrain::model::ModelFolder;
 use pretrain_kernels::Precision;
@@ -25,6 +26,7 @@ fn write(made: &Made, model: PathBuf, data: &str) -> Write {
         captioned: false,
         at_once: 8,
         precision: Precision::F32,
+        device: DeviceChoice::Cpu,
     }
 }
 

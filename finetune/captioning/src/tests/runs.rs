@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use finetune_harness::DeviceChoice;
 use finetune_harness::{Outcome, Train};
 use pretrain::model::ModelFolder;
 use pretrain_kernels::Precision;
@@ -31,6 +32,7 @@ fn write(made: &Made, model: &str, set: &[&str]) -> Vec<Captioned> {
         captioned: true,
         at_once: 7,
         precision: Precision::F32,
+        device: DeviceChoice::Cpu,
     };
     write.run().unwrap()
 }

@@ -23,7 +23,7 @@ use crate::settings::{SetSettings, Settings};
 use crate::task::Scores;
 use crate::texts::{Opening, Texts};
 use crate::training::Train;
-use crate::{Error, Result};
+use crate::{DeviceChoice, Error, Result};
 
 /// An evaluation that is asked for.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct Eval {
     pub micro: usize,
     /// What products of linear layers are computed in.
     pub precision: Precision,
+    /// Where the network computes.
+    pub device: DeviceChoice,
 }
 
 /// Predictions that are asked for.
@@ -53,6 +55,8 @@ pub struct Predict {
     pub micro: usize,
     /// What products of linear layers are computed in.
     pub precision: Precision,
+    /// Where the network computes.
+    pub device: DeviceChoice,
 }
 
 /// An answer to a text.
@@ -86,7 +90,7 @@ impl Eval {
     /// # Errors
     /// Model or data that do not fit; data without annotations.
     pub fn run<C: Classification>(&self) -> Result<Scores> {
-        let asked = Asking::<C>::open(&self.model, &self.data, self.precision)?;
+        let asked = Asking::<C>::open(&self.model, &self.data, self.precision, self.device)?;
         let rows: Vec<RowId> = asked.texts.all().collect();
         let answered = asked.answers(&rows, self.micro)?;
         asked.task.score(&answered).map_err(|problem| unfit::<C>(&self.data, "annotations", problem))
@@ -99,7 +103,7 @@ impl Predict {
     /// # Errors
     /// Model or data that do not fit; a key that is not there; a full disk.
     pub fn run<C: Classification>(&self) -> Result<Vec<Prediction>> {
-        let asked = Asking::<C>::open(&self.model, &self.data, self.precision)?;
+        let asked = Asking::<C>::open(&self.model, &self.data, self.precision, self.device)?;
         let answered = asked.answers(&self.rows(&asked.texts)?, self.micro)?;
         if let Some(path) = &self.out {
             let text =
@@ -121,7 +125,7 @@ impl Predict {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn explain<C: Classification>(&self) -> Result<Vec<Explained>> {
-        let asked = Asking::<C>::open(&self.model, &self.data, self.precision)?;
+        let asked = Asking::<C>::open(&self.model, &self.data, self.precision, self.device)?;
         let Asking { network, texts, config, tokenizer, .. } = &asked;
         let rows = self.rows(texts)?;
         let explained = |(row, answered): (&RowId, &Answered)| {
@@ -174,7 +178,8 @@ struct Asking<C> {
 }
 
 impl<C: Classification> Asking<C> {
-    fn open(model: &Path, data: &Path, precision: Precision) -> Result<Self> {
+    fn open(model: &Path, data: &Path, precision: Precision, device: DeviceChoice) -> Result<Self> {
+        let device = device.open(0)?;
         let (task, layout) = Description::require::<C>(model, C::NAME)?;
         let labels = folder::labels(model)?;
         let loaded = ModelFolder::open(model)?;
@@ -195,7 +200,8 @@ impl<C: Classification> Asking<C> {
             open_shards: Opening::IN_ORDER,
         };
         let texts = Arc::new(Texts::open(&opening, &of_kind::<C>(task.asking(&labels)))?);
-        let tensors = Tensors::new(&loaded.tensors).computing_in(precision);
+        let weights = loaded.tensors_on(&device)?;
+        let tensors = Tensors::new(&weights).computing_in(precision);
         let network = Classifier::new(&loaded.config, head, tensors)?;
         Ok(Self { task, labels, network, texts, config: loaded.config, tokenizer })
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use pretrain::model::{Batch, Encoder, Linear, ModelConfig, Pass, Shapes, Tensors};
 use pretrain::{Example, Result};
 use pretrain_kernels::{dropout, layer_norm, relu, soft_cross_entropy};
@@ -231,7 +231,7 @@ impl LossType {
             Self::Kl => t.iter().filter(|t| **t > 0.0).map(|t| f64::from(*t) * f64::from(*t).ln()).sum(),
             Self::Bce | Self::Ce => 0.0,
         };
-        let t_bc = Tensor::from_vec(t, (b, c), &Device::Cpu)?;
+        let t_bc = Tensor::from_vec(t, (b, c), logits_bc.device())?;
         Ok(match self {
             Self::Bce => {
                 // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), which does not overflow

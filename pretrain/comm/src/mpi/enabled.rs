@@ -10,6 +10,7 @@ use mpi::environment::Universe;
 use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::traits::{CommunicatorCollectives, Equivalence};
 
+use crate::kind::Kind;
 use crate::sums::add_in_order;
 use crate::{Collective, Error, Result};
 
@@ -90,28 +91,6 @@ impl Mpi {
         add_in_order(&mut sum, brought.chunks(part.max(1)));
         world.all_gather_into(&sum[..], &mut padded[..]);
         values.copy_from_slice(&padded[..values.len()]);
-    }
-}
-
-/// What ranks ask for, as a number that can be compared.
-#[derive(Clone, Copy)]
-enum Kind {
-    Singles,
-    Doubles,
-    Broadcast,
-    Gather,
-    Barrier,
-}
-
-impl Kind {
-    fn name([kind, length]: [u64; 2]) -> String {
-        match kind {
-            0 => format!("all_reduce_sum of {length} f32"),
-            1 => format!("all_reduce_sum of {length} f64"),
-            2 => format!("broadcast of {} f32 from rank {}", length >> 24, length & 0xff_ffff),
-            3 => "gather".to_owned(),
-            _ => "barrier".to_owned(),
-        }
     }
 }
 

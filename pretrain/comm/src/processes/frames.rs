@@ -110,7 +110,9 @@ impl Line<'_> {
                 (2, *rank, *number, Duration::ZERO, got, expected)
             }
             Error::Unreachable { rank, problem } => (3, *rank, 0, Duration::ZERO, problem, &none),
-            Error::Unavailable { .. } | Error::NoSuchRank { .. } => (3, 0, 0, Duration::ZERO, &none, &none),
+            Error::Unavailable { .. } | Error::Link { .. } | Error::NoSuchRank { .. } => {
+                (3, 0, 0, Duration::ZERO, &none, &none)
+            }
         };
         for number in [kind, rank as u64, number, waited.as_millis() as u64] {
             self.write(&number.to_le_bytes())?;

@@ -105,3 +105,13 @@ fn it_changes_nothing_else() {
     assert!(matches!(watched.broadcast(&mut values, 1), Err(Error::NoSuchRank { .. })));
     assert_eq!((values, watched.gather(&[5.0]).unwrap()), ([2.0], vec![vec![5.0]]));
 }
+
+#[test]
+fn what_takes_too_long_before_there_is_a_collective_is_told() {
+    let (deadline, told) = deadline(150);
+    assert_eq!(deadline.guard([2, 4], "something short", || 7), 7);
+    assert!(told.try_recv().is_err());
+    let stuck = deadline.guard([2, 4], "the meeting", || told.recv().unwrap());
+    assert_eq!((stuck.rank, stuck.world, stuck.operation.as_str()), (2, 4, "the meeting"));
+    assert!(stuck.waited >= Duration::from_millis(150), "{stuck}");
+}

@@ -7,6 +7,7 @@ use pretrain_training::optimiser::{AdamW, OscarAdamW, Rule};
 use pretrain_training::{Gradients, Group, Optimiser, Parameters};
 use serde_json::Value;
 
+use crate::DeviceChoice;
 use crate::model::{Batch, ModelConfig, ModelFolder, PaddedBatch, Pass, Targets};
 use crate::train::Learner;
 
@@ -54,8 +55,14 @@ fn outputs_losses_and_all_gradients_are_torchs() {
         model.write(&path("model")).unwrap();
         let inputs = case.part("in.");
         candle_core::safetensors::save(&inputs.into_iter().collect(), path("x.safetensors")).unwrap();
-        let names =
-            crate::forward(&path("model"), &path("x.safetensors"), &path("y.safetensors"), true).unwrap();
+        let names = crate::forward(
+            &path("model"),
+            &path("x.safetensors"),
+            &path("y.safetensors"),
+            true,
+            DeviceChoice::Cpu,
+        )
+        .unwrap();
 
         let wanted = case.part("out.");
         assert_eq!(names, wanted.keys().cloned().collect::<Vec<_>>(), "{name}");
@@ -142,7 +149,13 @@ fn what_does_not_fit_is_named() {
         let mut inputs = case.part("in.");
         change(&mut inputs);
         candle_core::safetensors::save(&inputs.into_iter().collect(), path("x.safetensors")).unwrap();
-        let end = crate::forward(&path("model"), &path("x.safetensors"), &path("y.safetensors"), true);
+        let end = crate::forward(
+            &path("model"),
+            &path("x.safetensors"),
+            &path("y.safetensors"),
+            true,
+            DeviceChoice::Cpu,
+        );
         end.map_or_else(|error| error.to_string(), |names| format!("{} tensors", names.len()))
     };
     write(&|_| {});

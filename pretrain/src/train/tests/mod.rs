@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use candle_core::Device;
 use pretrain_comm::{Collective, Solo, threads};
 use pretrain_training::Checkpoints;
 use pretrain_training::optimiser::{AdamW, Rule};
@@ -97,7 +98,8 @@ fn run_on(
 ) -> Result<Outcome> {
     std::fs::create_dir_all(run).unwrap();
     let start = Start::open(settings, &corpus.path("texts"))?;
-    pretrain(settings, "hash", &start, run, resume, ranks, watch)
+    let work = Workplace { run, resume, device: Device::Cpu };
+    pretrain(settings, "hash", &start, &work, ranks, watch)
 }
 
 fn on_threads(settings: &Settings, corpus: &Corpus, run: &Path, world: usize) -> Vec<[f64; 2]> {
@@ -204,7 +206,8 @@ fn a_run_starts_from_an_exported_model() {
     let start = Start::open(&settings, &corpus.path("texts")).unwrap();
     assert_eq!(start.drawn, ["cls.seq_relationship.bias", "cls.seq_relationship.weight"]);
     assert_eq!(start.config.num_contrast_classes, 2);
-    pretrain(&settings, "hash", &start, &second, false, &Solo, &Quiet::default()).unwrap();
+    let work = Workplace { run: &second, resume: false, device: Device::Cpu };
+    pretrain(&settings, "hash", &start, &work, &Solo, &Quiet::default()).unwrap();
 
     settings.model.sizes =
         Some(Sizes { num_hidden_layers: 3, ..super::tests::settings(&corpus, 1).model.sizes.unwrap() });

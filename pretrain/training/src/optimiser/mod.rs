@@ -135,7 +135,8 @@ impl Optimiser {
                 rule.update(update, Slices { parameter: &mut values[of_parameter], gradient, states });
             })?;
         }
-        Ok(())
+        // what is split is not whole before it is shared
+        if self.is_split { Ok(()) } else { parameters.publish() }
     }
 
     /// Updates made so far.

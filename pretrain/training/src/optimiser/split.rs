@@ -53,7 +53,7 @@ impl Optimiser {
                 }
             }
         }
-        Ok(())
+        parameters.publish()
     }
 
     /// Numbers that this rank remembers.
