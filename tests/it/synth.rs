@@ -83,8 +83,10 @@ fn every_spec_builds_and_nothing_is_rejected() {
                 count("pictures", "nocaps/val".into()),
                 count("records", "nocaps/nocaps_val_captions.json".into()),
             ),
-            "open-images" => (count("pictures", "open-images/train".into()), 0),
-            "visual-genome" => (count("pictures", "gqa/images/train".into()), 0),
+            "open-images" | "detection-open-images" => (count("pictures", "open-images/train".into()), 0),
+            "visual-genome" | "detection-visual-genome" => (count("pictures", "gqa/images/train".into()), 0),
+            "detection-coco" => (count("pictures", format!("coco/{split}2014")), 0),
+            "detection-gqa" => (count("pictures", format!("gqa/images/{split}")), 0),
             other => panic!("{other}"),
         };
         let out = folder.path().join(spec);
