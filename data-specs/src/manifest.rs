@@ -56,16 +56,19 @@ pub struct FeatureInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Computed {
-    /// Where regions come from: `boxes`, `crops`, `grid`.
+    /// Where regions come from: `boxes`, `crops`, `grid`, `detector`.
     pub provider: String,
     /// The network, by timm's name, and whose conventions its weights follow.
     pub backbone: String,
-    /// BLAKE3 of the weights' file, or `untrained, seed N`.
+    /// BLAKE3 of the weights' file, or `untrained, seed N`; of a detector, that of all it is.
     pub weights: String,
     /// The instructions that computed: other ones round otherwise.
     pub instructions: String,
     /// Pixels of what the network saw: of the short side, of the long one at most; of crops, both sides.
     pub sides: [u32; 2],
+    /// How a detector chose its regions: thinning out, thresholds, counts, which boxes; canonical JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<String>,
 }
 
 /// One shard.

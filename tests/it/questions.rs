@@ -288,6 +288,49 @@ report = { filter = "per_class", overlap = 0.5, score = 0.2, at_least = 3, at_mo
 attributes = { embedding = 4, hidden = 8, score = 0.05 }
 "#;
 
+/// Shards that a detector looked for have what a single question sees, and are answered as it is.
+fn built(made: &Made, detector: &Path, row: &Sample, asked: &Value) {
+    let set = |folder: &Path| {
+        let mut build = pipeline_command(["build"]);
+        build.arg(made.spec("captions-val")).arg("--set");
+        build.arg(format!("regions.detector={}", folder.display())).arg("--out").arg(made.path("seen"));
+        build
+    };
+    succeed(&mut set(detector));
+    let found = made.rows("seen").into_iter().find(|one| one.key == row.key).unwrap();
+    let tags: Vec<&str> = found.images[0].tags.iter().map(|tag| tag.name.as_str()).collect();
+    let names: Vec<&str> =
+        asked["tags"].as_array().unwrap().iter().map(|tag| tag[0].as_str().unwrap()).collect();
+    assert_eq!(tags, names);
+    assert!(found.images[0].tags.iter().all(|tag| tag.origin == "detector" && tag.region.is_some()));
+    assert!(!found.images[0].attributes.is_empty());
+    let mut by_row = predict("captioning", &made.path("run-captioning/model"));
+    by_row.arg("--data").arg(made.path("seen")).args(["--key", &row.key, "--batch", "1"]);
+    let by_row = one(parsed(&succeed(&mut by_row)));
+    assert_eq!((&asked["caption"], &asked["confidence"]), (&by_row["caption"], &by_row["confidence"]));
+
+    let computed = Dataset::open(&made.path("seen")).unwrap().manifest().computed.clone().unwrap();
+    let opened = Detector::open(detector).unwrap();
+    assert_eq!((computed.provider.as_str(), computed.sides), ("detector", [64, 96]));
+    assert_eq!(computed.weights, opened.fingerprint().unwrap());
+    let selection: Value = serde_json::from_str(&computed.selection.unwrap()).unwrap();
+    assert_eq!((&selection["filter"], &selection["at_most"]), (&json!("per_class"), &json!(7)));
+
+    // another detector is another plan; a folder that is none
+    let settings: DetectorSettings = toml::from_str(DETECTOR).unwrap();
+    let names = [opened.class_names(), opened.attribute_names()].map(<[String]>::to_vec);
+    let [classes, attributes] = names;
+    let other = made.path("other-detector");
+    Detector::untrained(settings, classes, attributes, 4).unwrap().save(&other).unwrap();
+    let (code, _, errors) = run(&mut set(&other));
+    assert!(code == 2 && errors.contains("computed"), "{code}: {errors}");
+    let (code, _, errors) = run(&mut set(&made.path("corpus")));
+    assert!(
+        code == 2 && errors.contains("regions.detector") && errors.contains("detector.toml"),
+        "{code}: {errors}"
+    );
+}
+
 /// What a detector sees is asked about as if somebody else had written it down.
 fn detected(made: &Made) {
     let names = |list: &[&str]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
@@ -319,6 +362,8 @@ fn detected(made: &Made) {
     let by_file = ask(&["--regions".as_ref(), &file]).1;
     assert_eq!(parsed(&by_detector), parsed(&by_file));
     assert_eq!(parsed(&by_detector)["tags"].as_array().unwrap().len(), found.boxes.len());
+
+    built(made, &folder, row, &parsed(&by_detector));
 
     // a folder of pictures, one of them no picture
     let mut asked = predict("image-retrieval", &made.path("run-text-retrieval/model"));

@@ -207,6 +207,18 @@ impl CorpusSpec {
     fn let_given_weights_win(&mut self, set: &[String]) {
         let given = |key: &str| set.iter().any(|set| set == key);
         if let Some(regions) = &mut self.regions {
+            if given("regions.detector") && !given("regions.provider") {
+                regions.provider = Provider::Detector;
+                let others =
+                    ["regions.backbone", "regions.weights", "regions.random_weights", "regions.flavour"];
+                if !others.iter().any(|key| given(key)) {
+                    regions.backbone = None;
+                    regions.weights = None;
+                    regions.random_weights = None;
+                    regions.flavour = None;
+                    regions.classes = None;
+                }
+            }
             match (given("regions.weights"), given("regions.random_weights")) {
                 (true, false) => regions.random_weights = None,
                 (false, true) => regions.weights = None,
@@ -311,6 +323,33 @@ mod tests {
         assert_eq!(regions("random_weights = 3", &["regions.weights=w.pth"]).unwrap(), (true, None));
         assert_eq!(regions("weights = 'w.pth'", &["regions.random_weights=4"]).unwrap(), (false, Some(4)));
         assert!(regions("", &["regions.random_weights=4", "regions.weights=w.pth"]).is_err());
+    }
+
+    #[test]
+    fn a_detector_on_the_command_line_takes_the_place_of_a_network() {
+        let spec = "name = 'a'\nsource = 'a'\nsplit = 'a'\n[images]\n[regions]\nprovider = 'grid'\nbackbone = 'x'\n\
+                    random_weights = 0\nclasses = 'names'\n";
+        let regions = |set: &[&str]| parse_spec(spec, set).map(|spec| spec.regions.unwrap());
+        let found = regions(&["regions.detector=vinvl"]).unwrap();
+        assert_eq!((found.provider, found.backbone, found.random_weights), (Provider::Detector, None, None));
+        assert!(found.detector.unwrap().ends_with("vinvl"));
+        for (set, words) in [
+            (
+                &["regions.detector=d", "regions.weights=w.pth"][..],
+                "regions.backbone: is set, and a detector",
+            ),
+            (
+                &["regions.detector=d", "regions.provider=grid"],
+                "regions.detector: is set, and regions.provider",
+            ),
+            (&["regions.provider=detector"], "regions.backbone: is set, and a detector"),
+        ] {
+            let message = regions(set).unwrap_err().to_string();
+            assert!(message.contains(words), "{set:?}: {message}");
+        }
+        let bare = "name = 'a'\nsource = 'a'\nsplit = 'a'\n[images]\n[regions]\nprovider = 'detector'\n";
+        let message = parse_spec(bare, &[]).unwrap_err().to_string();
+        assert!(message.contains("regions.detector: is not set"), "{message}");
     }
 
     #[test]

@@ -9,8 +9,18 @@ use crate::Error;
 
 /// Keys whose values are paths: relative ones in a spec start at the spec's folder, relative ones in
 /// an override at the current folder.
-const PATH_KEYS: [&str; 9] =
-    ["path", "yaml", "labels", "classes", "attributes", "annotations", "ids", "weights", "pictures"];
+const PATH_KEYS: [&str; 10] = [
+    "path",
+    "yaml",
+    "labels",
+    "classes",
+    "attributes",
+    "annotations",
+    "ids",
+    "weights",
+    "pictures",
+    "detector",
+];
 /// `ids` is also the name of a word at the top of the tree.
 const NOT_A_PATH: [&str; 1] = ["ids"];
 

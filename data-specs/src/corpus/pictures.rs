@@ -91,7 +91,11 @@ pub enum BoxesFormat {
 pub struct RegionsSpec {
     /// Where the regions come from.
     pub provider: Provider,
-    /// The network, by timm's name (`resnext50_32x4d`, `tf_efficientnet_b3`, ...); every provider but `none` needs one.
+    /// `detector`: its folder, which `finetune detector train` or `convert` wrote. Given on the command line it takes the place
+    /// of another provider and its network.
+    #[serde(default)]
+    pub detector: Option<PathBuf>,
+    /// The network, by timm's name (`resnext50_32x4d`, `tf_efficientnet_b3`, ...): `boxes`, `crops` and `grid` need one.
     #[serde(default)]
     pub backbone: Option<String>,
     /// Its weights: .safetensors or .pth of timm or torchvision.
@@ -119,7 +123,7 @@ pub struct RegionsSpec {
     /// `grid`: least probability of a tag.
     #[serde(default = "tag_score")]
     pub tag_score: f32,
-    /// Recorded with every tag; `annotated` or `classifier` if absent.
+    /// Recorded with every tag; `annotated`, `classifier` or `detector` if absent.
     #[serde(default)]
     pub tag_origin: Option<String>,
 }
@@ -147,6 +151,8 @@ pub enum Provider {
     Crops,
     /// The cells of the last map, as grid features (Paper: 2001.03615).
     Grid,
+    /// What a detector finds: boxes, vectors, classes, attributes (Papers: 1707.07998, 2101.00529). No annotation is needed.
+    Detector,
     /// The boxes of `[boxes]` with their names and no vectors: what a detector learns from, if rows keep their pictures.
     None,
 }
@@ -154,7 +160,7 @@ pub enum Provider {
 impl RegionsSpec {
     /// The key that cannot stay as it is, what is wrong with it, and what to do.
     pub(super) fn fault(&self) -> Option<[&'static str; 3]> {
-        if self.provider == Provider::None {
+        if matches!(self.provider, Provider::None | Provider::Detector) {
             let keys = [
                 ("regions.backbone", self.backbone.is_some()),
                 ("regions.weights", self.weights.is_some()),
@@ -163,9 +169,32 @@ impl RegionsSpec {
                 ("regions.classes", self.classes.is_some()),
             ];
             let given = keys.iter().find(|(_, given)| *given);
-            return given.map(|(key, _)| {
-                [*key, "is set, and regions.provider = \"none\" computes nothing", "leave it out"]
-            });
+            return match (given, self.provider, &self.detector) {
+                (Some((key, _)), Provider::None, _) => {
+                    Some([key, "is set, and regions.provider = \"none\" computes nothing", "leave it out"])
+                }
+                (Some((key, _)), ..) => {
+                    Some([key, "is set, and a detector brings its own network and names", "leave it out"])
+                }
+                (None, Provider::Detector, None) => Some([
+                    "regions.detector",
+                    "is not set",
+                    "--set regions.detector=DIR: a folder that `finetune detector train` or `convert` wrote",
+                ]),
+                (None, Provider::None, Some(_)) => Some([
+                    "regions.detector",
+                    "is set, and regions.provider is \"none\"",
+                    "leave one of them out",
+                ]),
+                (None, ..) => None,
+            };
+        }
+        if self.detector.is_some() {
+            return Some([
+                "regions.detector",
+                "is set, and regions.provider is another",
+                "set regions.provider = \"detector\", or leave it out",
+            ]);
         }
         if self.backbone.is_none() {
             return Some([

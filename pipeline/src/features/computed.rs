@@ -1,6 +1,9 @@
-//! Region features computed from pictures: boxes that people drew, or the cells of a backbone's last map.
+//! Region features computed from pictures: boxes that people drew, the cells of a backbone's last map, or what a detector
+//! finds.
 
+mod detecting;
 mod network;
+mod sight;
 
 use std::path::PathBuf;
 
@@ -17,7 +20,7 @@ use crate::plan::Ids;
 use crate::reject::{Code, RejectReason};
 use crate::sources::{needed, spec_error};
 use crate::{Error, boxes, pictures};
-use network::Network;
+use sight::Sight;
 
 /// The longer side of what a row keeps of a picture to look at.
 const THUMBNAIL: u32 = 256;
@@ -26,12 +29,13 @@ const USUAL_CELLS: u32 = 475;
 /// What tags say of their source.
 const ANNOTATED: &str = "annotated";
 const CLASSIFIER: &str = "classifier";
+const DETECTOR: &str = "detector";
 
-/// Pictures, what people drew in them, and a network that looks at them; none where boxes are all that is wanted.
+/// Pictures, what people drew in them, and what looks at them.
 pub(crate) struct Computed {
     pictures: Box<dyn PictureSource>,
     boxes: Option<(Box<dyn BoxFormat>, PathBuf)>,
-    network: Option<Network>,
+    sight: Sight,
     ids: Ids,
     keep: KeepImage,
     origin: String,
@@ -50,13 +54,13 @@ impl Computed {
         };
         let path = needed(&images.path, "images.path", spec)?;
         let boxes = match (regions.provider, &spec.boxes) {
-            (Provider::Grid, _) => None,
+            (Provider::Grid | Provider::Detector, _) => None,
             (Provider::Boxes | Provider::Crops | Provider::None, None) => {
                 let what = "is missing, and regions.provider takes its regions from there".to_string();
                 return Err(spec_error(
                     "boxes".into(),
                     what,
-                    "--set regions.provider=grid needs none".into(),
+                    "--set regions.provider=grid needs none, nor does --set regions.detector=DIR".into(),
                 ));
             }
             (Provider::Boxes | Provider::Crops | Provider::None, Some(boxes)) => {
@@ -64,14 +68,15 @@ impl Computed {
                 Some((boxes::format(boxes, &path, spec.ids)?, path))
             }
         };
-        let default = if boxes.is_some() { ANNOTATED } else { CLASSIFIER };
+        let default = match regions.provider {
+            Provider::Boxes | Provider::Crops | Provider::None => ANNOTATED,
+            Provider::Grid => CLASSIFIER,
+            Provider::Detector => DETECTOR,
+        };
         Ok(Computed {
             pictures: pictures::source(images, &path)?,
             boxes,
-            network: match regions.provider {
-                Provider::None => None,
-                _ => Some(Network::of(spec, regions)?),
-            },
+            sight: Sight::of(spec, regions)?,
             ids: Ids(spec.ids),
             keep: images.keep,
             origin: regions.tag_origin.clone().unwrap_or_else(|| default.to_string()),
@@ -102,7 +107,7 @@ impl FeatureFormat for Computed {
             inputs.push(input);
             places = Some(lines);
         }
-        let width = self.network.as_ref().map_or(0, Network::width);
+        let [width, usual] = self.sight.shape()?;
         let mut seen = Vec::new();
         let mut annotated = 0;
         let next = ScanContext { first_input: context.first_input + inputs.len() as u16, ..context };
@@ -110,7 +115,7 @@ impl FeatureFormat for Computed {
             FoundPicture::Reject(reject) => found(ScannedPicture::Reject(reject)),
             FoundPicture::Picture { id, span } => {
                 let mut record = PictureRecord { id, source: None, spans: vec![span], shape: None };
-                let mut regions = USUAL_CELLS;
+                let mut regions = usual;
                 if let Some(places) = &places {
                     let place = places.get(&*self.ids.normal(&record.id));
                     regions = place.map_or(1, |(_, boxes)| (*boxes).max(1));
@@ -130,22 +135,22 @@ impl FeatureFormat for Computed {
         if let Some(without) = places.map(|places| places.len() - annotated).filter(|&count| count > 0) {
             warnings.push(format!("{without} pictures of the boxes' file are not among the pictures"));
         }
-        for path in self.network.iter().flat_map(Network::files) {
-            inputs.push(Input { stamp: crate::inputs::scan_file(path, |_| Ok(()))?, path: path.clone() });
+        for path in self.sight.files() {
+            inputs.push(Input { stamp: crate::inputs::scan_file(&path, |_| Ok(()))?, path });
         }
-        warnings.extend(self.network.iter().flat_map(Network::warnings));
+        warnings.extend(self.sight.warnings());
         let next = ScanContext { first_input: context.first_input + inputs.len() as u16, ..context };
         let alike = self.likenesses.find(next, self.pictures.as_ref(), &scanned.inputs, &seen)?;
         inputs.extend(alike.inputs);
         folders.extend(alike.folders);
-        let computed = self.network.as_ref().map(|network| network.told(network.weights_of(&inputs)));
+        let computed = self.sight.told(&inputs)?;
         let layout = FeatureLayout { width, geometry: None, computed };
         Ok(ScannedFeatures { inputs, layout, warnings, absent: vec![], folders, excluded: alike.excluded })
     }
 
     fn prepare(&self, layout: &FeatureLayout) -> Result<(), Error> {
         self.load()?;
-        self.network.as_ref().map_or(Ok(()), |network| network.check_instructions(layout))
+        self.sight.check_instructions(layout)
     }
 
     fn decode(
@@ -156,12 +161,16 @@ impl FeatureFormat for Computed {
     ) -> Result<Picture, RejectReason> {
         let file = self.pictures.read(parts[0].clone())?;
         let pixels = decoding::decode(&file.bytes, &Limits::default()).map_err(refusal)?;
+        let image = self.kept(&file, &pixels)?;
+        if let Sight::Detector(detecting) = &self.sight {
+            return Ok(Picture { image, ..detecting.look(&record.id, &pixels, &self.origin)? });
+        }
         let whole = [0.0, 0.0, pixels.width as f32, pixels.height as f32];
         let mut picture = Picture {
             image_id: record.id.clone(),
             width: Some(pixels.width),
             height: Some(pixels.height),
-            image: self.kept(&file, &pixels)?,
+            image,
             ..Picture::default()
         };
         let (rects, vectors) = if self.boxes.is_some() {
@@ -173,13 +182,17 @@ impl FeatureFormat for Computed {
             };
             let mut rects = boxes.in_pixels(pixels.width, pixels.height)?;
             boxes.name_regions(&mut picture, &self.origin);
-            if rects.is_empty() && self.network.is_some() {
-                rects.push(whole);
-            }
-            let vectors =
-                self.network.as_ref().map_or(Ok(vec![]), |network| network.vectors(&pixels, &rects))?;
+            let vectors = match &self.sight {
+                Sight::Network(network) => {
+                    if rects.is_empty() {
+                        rects.push(whole);
+                    }
+                    network.vectors(&pixels, &rects)?
+                }
+                Sight::Nothing | Sight::Detector(_) => vec![],
+            };
             (rects, vectors)
-        } else if let Some(network) = &self.network {
+        } else if let Sight::Network(network) = &self.sight {
             let grid = network.grid(&pixels)?;
             picture.tags = network.tags(&grid, &self.origin);
             (grid.rects, grid.vectors)
@@ -217,7 +230,7 @@ impl FeatureFormat for Computed {
 
 impl Computed {
     fn load(&self) -> Result<(), Error> {
-        self.network.as_ref().map_or(Ok(()), Network::load)
+        self.sight.load()
     }
 
     fn kept(

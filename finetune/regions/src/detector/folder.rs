@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use data_specs::durable::sync_folder;
@@ -40,6 +40,12 @@ impl Detector {
             None => Vec::new(),
         };
         Self::import(settings, [classes, attributes], &folder.join(WEIGHTS))
+    }
+
+    /// The files of a detector's folder: all that it is made of.
+    pub fn files(folder: &Path) -> Vec<PathBuf> {
+        let attributes = Some(ATTRIBUTES).filter(|name| folder.join(name).is_file());
+        [SETTINGS, WEIGHTS, CLASSES].into_iter().chain(attributes).map(|name| folder.join(name)).collect()
     }
 
     /// A detector of released weights: what maskrcnn-benchmark and VinVL's extractor save (.pth), or .safetensors of the

@@ -100,7 +100,9 @@ impl Network {
         let extractor = self.ready()?;
         let vectors = match self.regions.provider {
             Provider::Crops => extractor.crops(picture, rects, self.regions.crop_side),
-            Provider::Boxes | Provider::Grid | Provider::None => extractor.boxes(picture, rects),
+            Provider::Boxes | Provider::Grid | Provider::Detector | Provider::None => {
+                extractor.boxes(picture, rects)
+            }
         };
         vectors.map_err(refusal)
     }
@@ -118,7 +120,7 @@ impl Network {
     fn sides(&self) -> [u32; 2] {
         match self.regions.provider {
             Provider::Crops => [self.regions.crop_side; 2],
-            Provider::Boxes | Provider::Grid | Provider::None => {
+            Provider::Boxes | Provider::Grid | Provider::Detector | Provider::None => {
                 [self.regions.short_side, self.regions.long_side]
             }
         }
@@ -163,21 +165,8 @@ impl Network {
             weights: weights.unwrap_or_else(|| format!("untrained, seed {seed}")),
             instructions: instructions(),
             sides: self.sides(),
+            selection: None,
         }
-    }
-
-    /// Rows of one data set are computed by one kind of processor.
-    pub(super) fn check_instructions(&self, layout: &FeatureLayout) -> Result<(), Error> {
-        let Some(planned) = &layout.computed else { return Ok(()) };
-        let here = instructions();
-        if planned.instructions == here {
-            return Ok(());
-        }
-        Err(spec_error(
-            "regions".into(),
-            format!("the build was planned for {}, and this machine computes with {here}", planned.instructions),
-            "go on where it was planned, or build into a new folder: other instructions give other last digits".into(),
-        ))
     }
 
     /// Names for the cells of a picture, where classes have names.
@@ -187,4 +176,19 @@ impl Network {
             classes.name(class as i64).map_or_else(|_| class.to_string(), str::to_string)
         })
     }
+}
+
+/// Rows of one data set are computed by one kind of processor.
+pub(super) fn check_instructions(layout: &FeatureLayout) -> Result<(), Error> {
+    let Some(planned) = &layout.computed else { return Ok(()) };
+    let here = instructions();
+    if planned.instructions == here {
+        return Ok(());
+    }
+    Err(spec_error(
+        "regions".into(),
+        format!("the build was planned for {}, and this machine computes with {here}", planned.instructions),
+        "go on where it was planned, or build into a new folder: other instructions give other last digits"
+            .into(),
+    ))
 }
