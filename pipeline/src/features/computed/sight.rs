@@ -14,8 +14,8 @@ use crate::inputs::Input;
 pub(super) enum Sight {
     /// Boxes and names are all that is wanted.
     Nothing,
-    Network(Network),
-    Detector(Detecting),
+    Network(Box<Network>),
+    Detector(Box<Detecting>),
 }
 
 impl Sight {
@@ -26,8 +26,10 @@ impl Sight {
     pub(super) fn of(spec: &CorpusSpec, regions: &RegionsSpec) -> Result<Sight, Error> {
         Ok(match regions.provider {
             Provider::None => Sight::Nothing,
-            Provider::Detector => Sight::Detector(Detecting::of(regions)),
-            Provider::Boxes | Provider::Crops | Provider::Grid => Sight::Network(Network::of(spec, regions)?),
+            Provider::Detector => Sight::Detector(Box::new(Detecting::of(regions))),
+            Provider::Boxes | Provider::Crops | Provider::Grid => {
+                Sight::Network(Box::new(Network::of(spec, regions)?))
+            }
         })
     }
 
