@@ -75,6 +75,10 @@ fn every_spec_builds_and_nothing_is_rejected() {
                 };
                 (count("pictures", format!("gqa/images/{split}")), count("records", all))
             }
+            "nlvr2-plain" => (
+                count("pictures", format!("nlvr2/images/{split}")) / 2,
+                count("records", format!("nlvr2/data/{split}_plain.json")),
+            ),
             "nlvr2" => (
                 count("pictures", format!("nlvr2/images/{split}")) / 2,
                 count("records", format!("nlvr2/data/{split}.json")),

@@ -95,8 +95,8 @@ fn main() -> Result<()> {
     tasks::build(&start)?;
 
     println!("\n10. Pre-train a small model on captions and questions: interrupted by SIGTERM, then resumed");
-    let (vqa, gqa) = (path("vqa-train"), path("gqa-train"));
-    show(&["vocabulary", &dataset, &vqa, &gqa, "--out", &words])?;
+    let (vqa, gqa, statements) = (path("vqa-train"), path("gqa-train"), path("nlvr2-train"));
+    show(&["vocabulary", &dataset, &vqa, &gqa, &statements, "--out", &words])?;
     let sets = [&dataset, &vqa, &gqa].map(|path| format!("{{ path = {path:?} }}")).join(", ");
     let (tokenizer, data) = (format!("model.tokenizer={words}"), format!("data.train=[{sets}]"));
     let steps = format!("schedule.steps={}", pictures.max(300));

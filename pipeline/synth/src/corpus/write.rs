@@ -200,6 +200,11 @@ impl Files<'_> {
             let statements = layouts::nlvr2(self.world, self.seed, split, &shown, &self.root.join(&name))?;
             count(name, statements);
         }
+        let shown = self.of(Pool::Nlvr2, Split::Train);
+        let name = "nlvr2/data/train_plain.json".to_string();
+        let path = self.root.join(&name);
+        count(name, layouts::nlvr2_plain(self.world, self.seed, Split::Train, &shown, &path)?);
+
         let shown = self.of(Pool::Gqa, Split::Train);
         let name = "vg/objects.json".to_string();
         count(name.clone(), layouts::objects(self.world, &shown, &self.root.join(name))?);

@@ -13,7 +13,7 @@ mod vqa;
 pub(crate) use coco::{captions, instances, nocaps};
 pub(crate) use files::{Pieces, write_text};
 pub(crate) use gqa::{GqaFiles, gqa};
-pub(crate) use nlvr2::nlvr2;
+pub(crate) use nlvr2::{nlvr2, nlvr2_plain};
 pub(crate) use open_images::{boxes, classes};
 pub(crate) use readme::readme;
 pub(crate) use specs::specs;

@@ -31,6 +31,7 @@ pub(crate) fn readme(world: &World, options: CorpusOptions, root: &Path) -> Resu
          | gqa/*_choices.json | for each question the valid and the plausible answers |\n\
          | vg/objects.json, attributes.json | Visual Genome: the training pictures of gqa/images |\n\
          | nlvr2/images, nlvr2/data | NLVR2: each statement is true of two pairs of its set and false of two |\n\
+         | nlvr2/data/train_plain.json | plain statements about the same training pairs, to begin with |\n\
          | nlvr2/*-annotations-bbox.csv | boxes of these pictures, as OpenImages has them |\n\
          | open-images/train, *-annotations-bbox.csv | OpenImages: pictures with boxes and without captions; the \
          validation boxes are of nocaps/val |\n\

@@ -73,22 +73,9 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
             texts: format!("[texts.questions]\nformat = \"gqa\"\npath = \"{questions}\"\n"),
             detection: false,
         });
-        let (name, images) = (split.of_nlvr2(), folder(Pool::Nlvr2, split));
-        specs.push(Spec {
-            name: format!("nlvr2-{name}"),
-            about: "statements about pairs in NLVR2's layout, boxes in OpenImages'",
-            source: "nlvr2",
-            split: name,
-            digits: false,
-            images,
-            boxes: format!(
-                "format = \"open-images\"\npath = \"../nlvr2/{name}-annotations-bbox.csv\"\n\
-                 classes = \"../open-images/class-descriptions-boxable.csv\"\n"
-            ),
-            texts: format!("[texts.statements]\nformat = \"nlvr2\"\npath = \"../nlvr2/data/{name}.json\"\n"),
-            detection: false,
-        });
+        specs.push(nlvr2(split, split.of_nlvr2(), split.of_nlvr2()));
     }
+    specs.push(nlvr2(Split::Train, "plain-train", "train_plain"));
     specs.push(Spec {
         name: "nocaps-val".into(),
         about: "captions of pictures in and outside of the captions' domain; boxes in OpenImages' layout",
@@ -133,6 +120,25 @@ pub(crate) fn specs(root: &Path) -> Result<Vec<String>, Error> {
         write_text(&root.join(format!("specs/{}.toml", spec.name)), &spec.text())?;
     }
     Ok(specs.into_iter().map(|spec| spec.name).collect())
+}
+
+/// Statements of the file `data` about pairs of a split.
+fn nlvr2(split: Split, name: &str, data: &str) -> Spec<'static> {
+    let of_split = split.of_nlvr2();
+    Spec {
+        name: format!("nlvr2-{name}"),
+        about: "statements about pairs in NLVR2's layout, boxes in OpenImages'",
+        source: "nlvr2",
+        split: of_split,
+        digits: false,
+        images: folder(Pool::Nlvr2, split),
+        boxes: format!(
+            "format = \"open-images\"\npath = \"../nlvr2/{of_split}-annotations-bbox.csv\"\n\
+             classes = \"../open-images/class-descriptions-boxable.csv\"\n"
+        ),
+        texts: format!("[texts.statements]\nformat = \"nlvr2\"\npath = \"../nlvr2/data/{data}.json\"\n"),
+        detection: false,
+    }
 }
 
 impl<'a> Spec<'a> {

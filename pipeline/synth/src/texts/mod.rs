@@ -6,4 +6,4 @@ mod statements;
 
 pub(crate) use captions::captions;
 pub(crate) use phrases::{a, capital, number_word};
-pub(crate) use statements::{Pair, statements};
+pub(crate) use statements::{Pair, plain_statements, statements};

@@ -1,5 +1,7 @@
 //! Statements about pairs of pictures: each is true of two pairs of its set and false of the other two.
 
+use std::collections::BTreeSet;
+
 use crate::chance::Chance;
 use crate::scene::Scene;
 use crate::texts::{a, number_word};
@@ -15,10 +17,9 @@ pub(crate) struct Statement {
     pub(crate) truths: [bool; 4],
 }
 
-/// Statements of a set, and of one sort among them, at most. Sets are few, since each takes eight pictures: a model that is
-/// to learn from them needs to be told much about each.
-const STATEMENTS: usize = 16;
-const OF_ONE_SORT: usize = 2;
+/// Statements of a set at most. Sets are few, since each takes eight pictures: a model that is to learn from them needs to
+/// be told much about each.
+const STATEMENTS: usize = 32;
 
 /// What a statement claims; numbers are those of kinds and colours of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,36 +52,64 @@ struct Look {
     texture: Option<usize>,
 }
 
-/// Up to [`STATEMENTS`] different statements about four pairs, in `focus` kinds.
-pub(crate) fn statements(
-    world: &World,
-    pairs: &[Pair<'_>; 4],
-    focus: &[usize],
-    chance: &mut Chance,
-) -> Vec<Statement> {
-    let mut claims = claims(world, focus);
+/// Up to [`STATEMENTS`] different statements about four pairs, in the kinds that they show: of each sort in proportion to
+/// how often people make such statements, as far as the pictures allow any.
+pub(crate) fn statements(world: &World, pairs: &[Pair<'_>; 4], chance: &mut Chance) -> Vec<Statement> {
+    let objects = pairs.iter().flatten().flat_map(|scene| &scene.objects);
+    let kinds: BTreeSet<usize> = objects.map(|object| object.kind).collect();
+    let mut claims = claims(world, &kinds.into_iter().collect::<Vec<_>>());
     chance.shuffle(&mut claims);
-    let mut found: Vec<(Sort, Statement)> = Vec::new();
+    let mut found: Vec<(f32, Claim, [bool; 4])> = Vec::new();
+    let mut of_sort: Vec<(Sort, f32)> = Vec::new();
     for claim in claims {
-        if found.len() == STATEMENTS {
-            break;
-        }
-        let sort = claim.sort();
-        if found.iter().filter(|(known, _)| *known == sort).count() == OF_ONE_SORT {
-            continue;
-        }
         let truths: Option<Vec<bool>> = pairs.iter().map(|pair| claim.holds(pair)).collect();
         let Some(truths) = truths.and_then(|truths| <[bool; 4]>::try_from(truths).ok()) else { continue };
-        if truths.iter().filter(|truth| **truth).count() == 2 {
-            found.push((sort, Statement { sentence: claim.sentence(world, chance), truths }));
+        if truths.iter().filter(|truth| **truth).count() != 2 {
+            continue;
         }
+        let sort = claim.sort();
+        let at = of_sort.iter().position(|(known, _)| *known == sort).unwrap_or_else(|| {
+            of_sort.push((sort, 0.0));
+            of_sort.len() - 1
+        });
+        // the n-th of a sort comes up at (n - 1/2) / share: what is said twice as often, twice as early
+        found.push(((of_sort[at].1 + 0.5) / claim.share(), claim, truths));
+        of_sort[at].1 += 1.0;
     }
-    found.into_iter().map(|(_, statement)| statement).collect()
+    found.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
+    found.truncate(STATEMENTS);
+    let told = found.into_iter();
+    told.map(|(_, claim, truths)| Statement { sentence: claim.sentence(world, chance), truths }).collect()
 }
 
-fn claims(world: &World, focus: &[usize]) -> Vec<Claim> {
+/// The plainest statements about a pair, with their truths: that there is a thing in one of its pictures. Of each picture, every
+/// kind that it shows, and as many that it does not, first those of the other picture.
+pub(crate) fn plain_statements(world: &World, pair: &Pair<'_>, chance: &mut Chance) -> Vec<(String, bool)> {
+    let mut told = Vec::new();
+    for side in [Side::Left, Side::Right] {
+        let [scene, other] = match side {
+            Side::Left => *pair,
+            Side::Right => [pair[1], pair[0]],
+        };
+        let shows = |scene: &Scene, kind: usize| !scene.of_kind(kind).is_empty();
+        let (there, mut absent): (Vec<usize>, Vec<usize>) =
+            (0..world.kinds.len()).partition(|&kind| shows(scene, kind));
+        chance.shuffle(&mut absent);
+        absent.sort_by_key(|&kind| !shows(other, kind));
+        absent.truncate(there.len());
+        for (kinds, truth) in [(there, true), (absent, false)] {
+            told.extend(kinds.into_iter().map(|kind| {
+                let claim = Claim::There(side, Look { kind, colour: None, texture: None });
+                (claim.sentence(world, chance), truth)
+            }));
+        }
+    }
+    told
+}
+
+fn claims(world: &World, kinds: &[usize]) -> Vec<Claim> {
     let mut claims = Vec::new();
-    for &kind in focus {
+    for &kind in kinds {
         for count in 1..=4 {
             claims.extend([Side::Left, Side::Right].map(|side| Claim::Exactly(side, kind, count)));
             claims.push(Claim::InTotal(kind, count + 1));
@@ -96,7 +125,7 @@ fn claims(world: &World, focus: &[usize]) -> Vec<Claim> {
             claims.extend([Claim::Both(look), Claim::OneOnly(look), Claim::Neither(look)]);
             claims.extend([Claim::There(Side::Left, look), Claim::There(Side::Right, look)]);
         }
-        for &other in focus.iter().filter(|&&other| other != kind) {
+        for &other in kinds.iter().filter(|&&other| other != kind) {
             for relation in &world.relations {
                 for side in [Side::Left, Side::Right] {
                     claims.push(Claim::Related(side, kind, relation.rule, other));
@@ -120,6 +149,15 @@ impl Look {
         })
     }
 
+    /// How often a thing is called so, beside its mere name.
+    fn share(self) -> f32 {
+        match (self.colour, self.texture) {
+            (None, None) => 1.0,
+            (Some(_), _) => 0.5,
+            (None, Some(_)) => 0.25,
+        }
+    }
+
     fn words(self, world: &World) -> String {
         let mut words = Vec::new();
         words.extend(self.texture.map(|texture| world.textures[texture].name.as_str()));
@@ -138,6 +176,22 @@ impl Claim {
             _ => (false, false),
         };
         (std::mem::discriminant(&self), colour, texture)
+    }
+
+    /// How often such a claim is made beside others. People mostly say what there is, and seldom what there is not. It matters
+    /// to what learns from them, too: were both said equally often, that a thing is there would make a sentence no likelier
+    /// to be true, and neither would be learnt.
+    fn share(self) -> f32 {
+        match self {
+            Claim::There(_, look) => 8.0 * look.share(),
+            Claim::Both(look) => 4.0 * look.share(),
+            Claim::OneOnly(look) => 2.0 * look.share(),
+            Claim::Neither(look) => look.share(),
+            Claim::Exactly(..) => 3.0,
+            Claim::AtLeast(..) | Claim::Related(..) => 2.0,
+            Claim::InTotal(..) | Claim::More(_) | Claim::SameColour(_) => 1.0,
+            Claim::Fewer(_) | Claim::Equal(_) => 0.5,
+        }
     }
 
     /// Whether it is true of a pair; none where the pictures leave it open.
@@ -249,7 +303,7 @@ mod tests {
             let [a, b, c, d, e, f, g, h] = &scenes[..] else { panic!("eight scenes") };
             let pairs = [[a, b], [c, d], [e, f], [g, h]];
             let mut chance = Chance::new(3, Stream::Captions, set);
-            let told = statements(&world, &pairs, &focus, &mut chance);
+            let told = statements(&world, &pairs, &mut chance);
             assert!(!told.is_empty() && told.len() <= STATEMENTS, "set {set}: {}", told.len());
             for statement in &told {
                 assert_eq!(statement.truths.iter().filter(|truth| **truth).count(), 2);
@@ -268,6 +322,30 @@ mod tests {
             }
         }
         assert!(found >= 140, "{found}");
+    }
+
+    #[test]
+    fn plain_statements_are_as_often_true_as_false_of_each_picture() {
+        let world = World::standard();
+        let kinds: Vec<usize> = (0..world.kinds.len()).collect();
+        let wanted = Wanted { kinds: &kinds, must: vec![2, 5] };
+        for set in 0..20 {
+            let [left, right] = [0, 1].map(|at| Scene::draw(&world, &wanted, 9, 2 * set + at).unwrap().0);
+            let mut chance = Chance::new(3, Stream::Captions, set);
+            let told = plain_statements(&world, &[&left, &right], &mut chance);
+            for (side, scene) in [("left", &left), ("right", &right)] {
+                let of_side = told.iter().filter(|(text, _)| text.contains(&format!("in the {side} ")));
+                let mut truths = [0, 0];
+                for (text, truth) in of_side {
+                    let name = text.trim_start_matches("There is ").split_once(' ').unwrap().1;
+                    let name = name.split_once(" in the").unwrap().0;
+                    let seen = scene.count(|object| world.kinds[object.kind].name == name) > 0;
+                    assert_eq!(seen, *truth, "{text}");
+                    truths[usize::from(*truth)] += 1;
+                }
+                assert!(truths[0] == truths[1] && truths[0] >= 2, "set {set}: {truths:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The model against PyTorch (golden/generate.py), and against itself in other arrangements.
 
 mod attention_weights;
-#[cfg(feature = "composed-on-demand")]
 mod composed;
 mod golden;
 pub(crate) mod packing;

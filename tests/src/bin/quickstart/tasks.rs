@@ -26,14 +26,39 @@ pub(super) struct Start<'a> {
     pub(super) is_enough: bool,
 }
 
-/// A fine-tuning: the task, its shards to learn from and to hold out, settings beside those of its small preset.
-const TRAININGS: [(&str, &str, &str, &[&str]); 5] = [
-    ("text-retrieval", "captions-train", "captions-val", &["schedule.epochs=3"]),
-    ("captioning", "captions-train", "captions-val", &["schedule.epochs=3"]),
-    ("vqa", "vqa-train", "vqa-val", &[]),
-    ("gqa", "gqa-train", "gqa-val", &["schedule.epochs=4"]),
-    ("nlvr2", "nlvr2-train", "nlvr2-dev", &["schedule.epochs=3"]),
+/// A fine-tuning.
+struct Training {
+    /// What the folder of the run is called.
+    run: &'static str,
+    task: &'static str,
+    /// Shards to learn from, and to hold out.
+    data: [&'static str; 2],
+    /// The run whose model it starts from; without it the pre-trained model.
+    from: Option<&'static str>,
+    /// Settings beside those of the task's small preset.
+    settings: &'static [&'static str],
+}
+
+/// Statements about pairs are learnt step by step: from the model that answers questions, first the plainest ones.
+const TRAININGS: [Training; 6] = [
+    of("text-retrieval", ["captions-train", "captions-val"], &["schedule.epochs=3"]),
+    of("captioning", ["captions-train", "captions-val"], &["schedule.epochs=3"]),
+    of("vqa", ["vqa-train", "vqa-val"], &[]),
+    of("gqa", ["gqa-train", "gqa-val"], &["schedule.epochs=4"]),
+    Training {
+        run: "nlvr2-plain",
+        task: "nlvr2",
+        data: ["nlvr2-plain-train", "nlvr2-dev"],
+        from: Some("vqa"),
+        settings: &["model.replace_head=true"],
+    },
+    Training { from: Some("nlvr2-plain"), ..of("nlvr2", ["nlvr2-train", "nlvr2-dev"], &[]) },
 ];
+
+/// A fine-tuning of the pre-trained model.
+const fn of(task: &'static str, data: [&'static str; 2], settings: &'static [&'static str]) -> Training {
+    Training { run: task, task, data, from: None, settings }
+}
 
 /// An evaluation: the command, whose model, of which shards, and for the lines of the table that come from it which task that
 /// is, where its figure stands in what is printed, and how many per cent that is of.
@@ -60,7 +85,7 @@ const MUST_LEARN: [&str; 5] = ["text-retrieval", "image-retrieval", "captioning"
 pub(super) fn build(start: &Start<'_>) -> Result<()> {
     let shards: Vec<&str> = TRAININGS
         .iter()
-        .flat_map(|training| [training.1, training.2])
+        .flat_map(|training| training.data)
         .chain(SCORES.iter().map(|score| score.2))
         .collect();
     for name in std::collections::BTreeSet::from_iter(shards) {
@@ -79,13 +104,14 @@ pub(super) fn build(start: &Start<'_>) -> Result<()> {
 
 /// Fine-tunes, scores, and prints the table.
 pub(super) fn learn(start: &Start<'_>) -> Result<()> {
-    for (task, train, held_out, settings) in TRAININGS {
+    for Training { run, task, data: [train, held_out], from, settings } in TRAININGS {
         let (config, out) =
-            (format!("finetune/configs/{task}-small.toml"), start.path(&format!("{task}-run")));
+            (format!("finetune/configs/{task}-small.toml"), start.path(&format!("{run}-run")));
+        let model = from.map_or(start.model.to_owned(), |run| start.path(&format!("{run}-run/model")));
         let held_out = format!("data.held_out=[{{ path = {:?} }}]", start.path(held_out));
         let train = start.path(train);
         let mut command = vec![task, "train", "--config", config.as_str(), "--data", train.as_str()];
-        command.extend(["--model", start.model, "--set", held_out.as_str()]);
+        command.extend(["--model", model.as_str(), "--set", held_out.as_str()]);
         settings.iter().for_each(|set| command.extend(["--set", *set]));
         command.extend(["--set", "batch.micro=16", "--ranks", "2"]);
         command.extend(["--out", out.as_str()]);
