@@ -8,6 +8,7 @@ pub mod durable;
 mod error;
 mod manifest;
 mod order;
+mod positional;
 mod sample;
 mod schema;
 mod shard_reader;

@@ -1,7 +1,6 @@
 //! Reading one shard: its short columns at once, and each row's long values by one read of their bytes.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,9 +11,11 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::reader::Length;
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::columns::from_batch;
+use crate::positional::Positional;
 use crate::schema::{LONG_COLUMNS, view_schema};
 use crate::{Error, FeatureInfo, Picture, Sample, ShardEntry};
 
@@ -27,7 +28,7 @@ const HASH_CHUNK: usize = 1 << 20;
 #[derive(Debug)]
 pub struct ShardReader {
     path: PathBuf,
-    file: File,
+    file: Positional,
     rows: Vec<Sample>,
     /// Where each picture's features lie, in row and picture order.
     features: Vec<Stored>,
@@ -57,8 +58,8 @@ impl ShardReader {
         verify: bool,
     ) -> Result<ShardReader, Error> {
         let path = folder.join(&entry.name);
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
-        let bytes = file.metadata().map_err(Error::io("read", &path))?.len();
+        let file = File::open(&path).and_then(Positional::new).map_err(Error::io("read", &path))?;
+        let bytes = file.len();
         if bytes != entry.bytes {
             return Err(damaged(&path, format!("has {bytes} bytes, its manifest says {}", entry.bytes)));
         }
@@ -166,7 +167,7 @@ impl ShardReader {
     /// # Errors
     /// A failed read, or bytes that are not what the shard's index says.
     pub fn whole_row(&self, row: usize) -> Result<Sample, Error> {
-        let file = self.file.try_clone().map_err(Error::io("read", &self.path))?;
+        let file = self.file.clone();
         let one = vec![RowSelector::skip(row), RowSelector::select(1)];
         let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_row_selection(one.into())
@@ -183,7 +184,7 @@ impl ShardReader {
         &self,
         batch: usize,
     ) -> Result<impl Iterator<Item = Result<Vec<Sample>, Error>>, Error> {
-        let file = self.file.try_clone().map_err(Error::io("read", &self.path))?;
+        let file = self.file.clone();
         let path = self.path.clone();
         let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_batch_size(batch.max(1))
@@ -223,10 +224,13 @@ fn block_bytes(picture: &Picture, info: FeatureInfo) -> u64 {
     u64::from(picture.regions) * u64::from(info.width) * info.dtype.size() as u64
 }
 
-fn short_columns(file: &File, metadata: &ArrowReaderMetadata, path: &Path) -> Result<Vec<Sample>, Error> {
-    let file = file.try_clone().map_err(Error::io("read", path))?;
+fn short_columns(
+    file: &Positional,
+    metadata: &ArrowReaderMetadata,
+    path: &Path,
+) -> Result<Vec<Sample>, Error> {
     let mask = short_mask(metadata.parquet_schema());
-    let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
+    let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone())
         .with_projection(mask)
         .with_batch_size(BATCH)
         .build()
@@ -402,6 +406,18 @@ mod tests {
         }
         assert!(reader.features.len() > 300);
         assert!(reader.whole_row(300).is_err());
+
+        // Threads read rows of one reader at once, as ranks do.
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (reader, samples) = (&reader, &samples);
+                scope.spawn(move || {
+                    for at in (0..300).map(|n| (n * 7 + thread * 75) % 300) {
+                        assert_eq!(reader.whole_row(at).unwrap(), samples[at]);
+                    }
+                });
+            }
+        });
 
         // A slot takes what fits; a buffer of any size becomes the whole block.
         let block = &samples[9].images[0].features;

@@ -129,6 +129,7 @@ fn a_question_is_answered_as_its_row_is() {
     answers(&made);
     retrieval(&made);
     detected(&made);
+    hostile(&made);
     documented(&made);
 }
 
@@ -331,6 +332,34 @@ fn built(made: &Made, detector: &Path, row: &Sample, asked: &Value) {
     );
 }
 
+/// The cells of a detector's map, of which a model is asked as its rows are.
+fn cells(made: &Made, detector: &Path, row: &Sample) {
+    let mut build = pipeline_command(["build"]);
+    build.arg(made.spec("captions-val")).args(["--set", "regions.provider=grid", "--set"]);
+    build.arg(format!("regions.detector={}", detector.display())).arg("--out").arg(made.path("cells"));
+    succeed(&mut build);
+    let found = made.rows("cells").into_iter().find(|one| one.key == row.key).unwrap();
+    let picture = &found.images[0];
+    // short side of 64 pixels, long side of at most 96: two by three cells at most
+    assert!((2..=6).contains(&picture.regions), "{}", picture.regions);
+    let names: Vec<&str> = picture.tags.iter().map(|tag| tag.name.as_str()).collect();
+    assert!(names.iter().all(|name| ["dog", "cat"].contains(name)), "{names:?}");
+    assert!(!names.is_empty() && picture.tags.iter().all(|tag| tag.origin == "detector"));
+    let computed = Dataset::open(&made.path("cells")).unwrap().manifest().computed.clone().unwrap();
+    assert_eq!((computed.provider.as_str(), computed.selection), ("grid", None));
+    assert_eq!(computed.weights, Detector::open(detector).unwrap().fingerprint().unwrap());
+
+    let model = made.path("run-captioning/model");
+    let mut by_row = predict("captioning", &model);
+    by_row.arg("--data").arg(made.path("cells")).args(["--key", &row.key, "--batch", "1"]);
+    let by_row = one(parsed(&succeed(&mut by_row)));
+    let mut asked = predict("captioning", &model);
+    asked.arg("--image").arg(made.file("captions-val", &row.images[0].image_id));
+    let asked = parsed(&succeed(asked.arg("--detector").arg(detector).arg("--grid")));
+    assert_eq!((&asked["caption"], &asked["confidence"]), (&by_row["caption"], &by_row["confidence"]));
+    assert_eq!(asked["tags"].as_array().unwrap().len(), names.len());
+}
+
 /// What a detector sees is asked about as if somebody else had written it down.
 fn detected(made: &Made) {
     let names = |list: &[&str]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
@@ -364,6 +393,7 @@ fn detected(made: &Made) {
     assert_eq!(parsed(&by_detector)["tags"].as_array().unwrap().len(), found.boxes.len());
 
     built(made, &folder, row, &parsed(&by_detector));
+    cells(made, &folder, row);
 
     // a folder of pictures, one of them no picture
     let mut asked = predict("image-retrieval", &made.path("run-text-retrieval/model"));
@@ -388,6 +418,60 @@ fn detected(made: &Made) {
     let (code, _, errors) = ask(&["--detector".as_ref(), &folder]);
     let told = format!("are {} wide", other.feature_width());
     assert!(code == 3 && errors.contains(&told) && errors.contains("captions-train"), "{code}: {errors}");
+}
+
+/// Every kind of file that is a picture, in one folder with some that are none: each is looked at or refused with the reason.
+fn hostile(made: &Made) {
+    let folder = made.path("hostile");
+    fs::create_dir(&folder).unwrap();
+    let cases = conformance::binaries::root().join("finetune/regions/golden/pictures/cases.json");
+    let cases: Vec<Value> = serde_json::from_str(&fs::read_to_string(cases).unwrap()).unwrap();
+    for case in &cases {
+        let file = base64_simd::STANDARD.decode_to_vec(case["file"].as_str().unwrap()).unwrap();
+        fs::write(folder.join(case["name"].as_str().unwrap()), file).unwrap();
+    }
+    for kind in ["jpeg-cmyk", "jpeg-grey", "png-rgb-16", "png-RGBA", "gif-animated", "webp-animated"] {
+        assert!(folder.join(kind).is_file(), "{kind} is among them");
+    }
+    for (name, width, height) in [("wide", 20_000, 3), ("high", 2, 20_000), ("dot", 1, 1)] {
+        let rgb = (0..width * height * 3).map(|at| (at % 251) as u8).collect();
+        fs::write(folder.join(name), encode_png(&Pixels { width, height, rgb }).unwrap()).unwrap();
+    }
+    let wide = fs::read(folder.join("wide")).unwrap();
+    fs::write(folder.join("cut"), &wide[..wide.len() / 2]).unwrap();
+    // 65535 x 65535 pixels, says the header
+    let mut bomb = fs::read(folder.join("dot")).unwrap();
+    bomb[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
+    fs::write(folder.join("bomb"), bomb).unwrap();
+    fs::write(folder.join("empty"), "").unwrap();
+
+    let mut asked = predict("image-retrieval", &made.path("run-text-retrieval/model"));
+    asked.args(["--query", "a dog", "--top", "1000"]).arg("--images").arg(&folder);
+    let ranked = parsed(&succeed(asked.arg("--detector").arg(made.path("detector"))));
+    let refused: Vec<(&str, &str)> = ranked["refused"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one[0].as_str().unwrap(), one[1].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        refused.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["bomb", "cut", "empty"],
+        "{refused:?}"
+    );
+    assert!(refused.iter().all(|(_, why)| why.contains("is refused: ")), "{refused:?}");
+    let found = ranked["found"].as_array().unwrap();
+    assert_eq!(found.len(), cases.len() + 3);
+    assert!(found.iter().all(|one| (0.0..=1.0).contains(&one["confidence"].as_f64().unwrap())));
+
+    // and drawn, with whatever is found in a strip
+    for name in ["wide", "high", "dot", "jpeg-cmyk"] {
+        let out = made.path(&format!("drawn-{name}"));
+        let mut command = finetune_command(["detector", "predict", "--model"]);
+        command.arg(made.path("detector")).arg("--image").arg(folder.join(name)).arg("--out").arg(&out);
+        succeed(&mut command);
+        assert!(fs::read(out.join(format!("{name}.png"))).unwrap().starts_with(b"\x89PNG"), "{name}");
+    }
 }
 
 /// The commands of docs/own-pictures.md, in a folder where everything is called as there.

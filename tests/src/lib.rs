@@ -4,4 +4,5 @@ pub mod binaries;
 pub mod chance;
 pub mod made_up;
 pub mod oracle;
+pub mod own_pictures;
 pub mod reference;

@@ -207,8 +207,9 @@ impl CorpusSpec {
     fn let_given_weights_win(&mut self, set: &[String]) {
         let given = |key: &str| set.iter().any(|set| set == key);
         if let Some(regions) = &mut self.regions {
-            if given("regions.detector") && !given("regions.provider") {
-                regions.provider = Provider::Detector;
+            let is_grid = given("regions.provider") && regions.provider == Provider::Grid;
+            if given("regions.detector") && (is_grid || !given("regions.provider")) {
+                regions.provider = if is_grid { Provider::Grid } else { Provider::Detector };
                 let others =
                     ["regions.backbone", "regions.weights", "regions.random_weights", "regions.flavour"];
                 if !others.iter().any(|key| given(key)) {
@@ -333,13 +334,20 @@ mod tests {
         let found = regions(&["regions.detector=vinvl"]).unwrap();
         assert_eq!((found.provider, found.backbone, found.random_weights), (Provider::Detector, None, None));
         assert!(found.detector.unwrap().ends_with("vinvl"));
+        let found = regions(&["regions.detector=vinvl", "regions.provider=grid"]).unwrap();
+        assert_eq!((found.provider, found.backbone, found.classes), (Provider::Grid, None, None));
+        assert!(found.detector.is_some());
         for (set, words) in [
+            (
+                &["regions.detector=d", "regions.provider=grid", "regions.weights=w.pth"][..],
+                "regions.backbone: is set, and a detector",
+            ),
             (
                 &["regions.detector=d", "regions.weights=w.pth"][..],
                 "regions.backbone: is set, and a detector",
             ),
             (
-                &["regions.detector=d", "regions.provider=grid"],
+                &["regions.detector=d", "regions.provider=crops"],
                 "regions.detector: is set, and regions.provider",
             ),
             (&["regions.provider=detector"], "regions.backbone: is set, and a detector"),

@@ -91,11 +91,12 @@ pub enum BoxesFormat {
 pub struct RegionsSpec {
     /// Where the regions come from.
     pub provider: Provider,
-    /// `detector`: its folder, which `finetune detector train` or `convert` wrote. Given on the command line it takes the place
-    /// of another provider and its network.
+    /// `detector` and `grid`: its folder, which `finetune detector train` or `convert` wrote. Given on the command line it takes
+    /// the place of another provider and its network.
     #[serde(default)]
     pub detector: Option<PathBuf>,
-    /// The network, by timm's name (`resnext50_32x4d`, `tf_efficientnet_b3`, ...): `boxes`, `crops` and `grid` need one.
+    /// The network, by timm's name (`resnext50_32x4d`, `tf_efficientnet_b3`, ...): `boxes`, `crops` and, without a detector,
+    /// `grid` need one.
     #[serde(default)]
     pub backbone: Option<String>,
     /// Its weights: .safetensors or .pth of timm or torchvision.
@@ -149,7 +150,7 @@ pub enum Provider {
     /// The same boxes, each cut out and looked at alone, as in R-CNN (Paper: 1311.2524): what a network sees best that was
     /// trained to tell pictures of single things apart.
     Crops,
-    /// The cells of the last map, as grid features (Paper: 2001.03615).
+    /// The cells of the last map of a backbone or a detector, as grid features (Paper: 2001.03615).
     Grid,
     /// What a detector finds: boxes, vectors, classes, attributes (Papers: 1707.07998, 2101.00529). No annotation is needed.
     Detector,
@@ -160,7 +161,11 @@ pub enum Provider {
 impl RegionsSpec {
     /// The key that cannot stay as it is, what is wrong with it, and what to do.
     pub(super) fn fault(&self) -> Option<[&'static str; 3]> {
-        if matches!(self.provider, Provider::None | Provider::Detector) {
+        let is_detectors = self.provider == Provider::Grid && self.detector.is_some();
+        if is_detectors && !(0.0..=1.0).contains(&self.tag_score) {
+            return Some(["regions.tag_score", "is not a probability", "give a number from 0 to 1"]);
+        }
+        if is_detectors || matches!(self.provider, Provider::None | Provider::Detector) {
             let keys = [
                 ("regions.backbone", self.backbone.is_some()),
                 ("regions.weights", self.weights.is_some()),
@@ -193,7 +198,7 @@ impl RegionsSpec {
             return Some([
                 "regions.detector",
                 "is set, and regions.provider is another",
-                "set regions.provider = \"detector\", or leave it out",
+                "set regions.provider to \"detector\" or, for the cells of its map, \"grid\"; or leave it out",
             ]);
         }
         if self.backbone.is_none() {

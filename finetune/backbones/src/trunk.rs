@@ -155,6 +155,22 @@ impl Trunk {
         }
     }
 
+    /// What the last stage makes of the whole picture, in inference: the mean over it would be the picture's vector.
+    ///
+    /// # Shapes
+    /// - `x_bchw`: \[b, 3, h, w\], f32
+    /// - result: \[b, [`feature_width`](Architecture::feature_width), ceil(h / 32), ceil(w / 32)\]
+    ///
+    /// # Errors
+    /// Another shape or type.
+    pub fn head_map(&self, x_bchw: &Tensor) -> Result<Tensor> {
+        check_map("x", x_bchw, 3)?;
+        match self.engine()? {
+            Some(engine) => on!(engine, network => network.head_map(x_bchw)),
+            None => self.last_of(&self.map_of(x_bchw, Mode::Inference)?, Mode::Inference),
+        }
+    }
+
     /// The vectors of boxes x1, y1, x2, y2, in pixels of the picture, that are cut out of its map, in inference.
     ///
     /// # Shapes
@@ -239,10 +255,13 @@ impl Trunk {
         let rois: Vec<f32> = boxes.iter().flat_map(|&[x1, y1, x2, y2]| [0.0, x1, y1, x2, y2]).collect();
         let rois_n5 = Tensor::from_vec(rois, (boxes.len(), 5), &Device::Cpu)?.to_dtype(map_bchw.dtype())?;
         let rois_nchw = &roi_align(map_bchw, &rois_n5, how)?;
-        let last_nchw = match &self.network {
-            Network::EfficientNet(network) => network.head(&network.last_stage(rois_nchw, mode)?, mode)?,
-            Network::ResNeXt(network) => network.last_stage(rois_nchw, mode)?,
-        };
-        Ok(global_average_pool(&last_nchw)?)
+        Ok(global_average_pool(&self.last_of(rois_nchw, mode)?)?)
+    }
+
+    fn last_of(&self, map_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
+        match &self.network {
+            Network::EfficientNet(network) => network.head(&network.last_stage(map_bchw, mode)?, mode),
+            Network::ResNeXt(network) => network.last_stage(map_bchw, mode),
+        }
     }
 }

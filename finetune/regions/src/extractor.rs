@@ -8,12 +8,11 @@ use pretrain_kernels::{RoiAlign, roi_align};
 
 use crate::Error;
 use crate::decoding::Picture;
+use crate::grid::{CELL, Grid};
 use crate::preparation::{Filter, Normalisation, Preparation, Prepared, Resize};
 
 /// Pixels a cell of the map in which regions are looked up.
 const MAP_STRIDE: f64 = 16.0;
-/// Pixels a cell of the last map.
-const CELL: u32 = 32;
 /// Ground around a box that is cut out, as a share of its longer side: R-CNN's 16 pixels of 227.
 const CONTEXT: f32 = 0.07;
 /// Regions that go through the last stage, or the network, together; a region's vector does not depend on the others.
@@ -27,17 +26,6 @@ const AT_ONCE: usize = 32;
 pub struct Extractor {
     backbone: Backbone,
     sides: [u32; 2],
-}
-
-/// The cells of a picture's last map.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Grid {
-    /// n corners x1, y1, x2, y2 in pixels of the picture, row by row.
-    pub rects: Vec<[f32; 4]>,
-    /// n x d.
-    pub vectors: Vec<f32>,
-    /// The likeliest class of each cell and its probability.
-    pub classes: Vec<(usize, f32)>,
 }
 
 impl Extractor {
@@ -123,13 +111,8 @@ impl Extractor {
         let cells_nd = map_bchw.reshape((d, rows * columns))?.t()?.contiguous()?;
         let logits_nk = self.backbone.classify(&cells_nd)?;
         let classes = logits_nk.to_vec2::<f32>()?.iter().map(|logits_k| likeliest(logits_k)).collect();
-        let edges = |count: usize, ready: u32, size: u32| -> Vec<f32> {
-            let pixels = f64::from(size) / f64::from(ready);
-            (0..=count).map(|at| (f64::from((at as u32 * CELL).min(ready)) * pixels) as f32).collect()
-        };
-        let x = edges(columns, prepared.width, picture.width);
-        let y = edges(rows, prepared.height, picture.height);
-        let rects = y.windows(2).flat_map(|y| x.windows(2).map(move |x| [x[0], y[0], x[1], y[1]])).collect();
+        let (ready, size) = ([prepared.width, prepared.height], [picture.width, picture.height]);
+        let rects = Grid::rects([rows, columns], ready, size);
         Ok(Grid { rects, vectors: cells_nd.flatten_all()?.to_vec1()?, classes })
     }
 

@@ -11,11 +11,13 @@ mod encoding;
 mod error;
 mod extractor;
 mod fingerprint;
+mod grid;
 pub mod preparation;
 
 pub use described::Naming;
 pub use detections::Detections;
 pub use encoding::{encode_png, thumbnail};
 pub use error::Error;
-pub use extractor::{Extractor, Grid, instructions};
+pub use extractor::{Extractor, instructions};
 pub use fingerprint::Fingerprint;
+pub use grid::Grid;

@@ -16,6 +16,9 @@ pub(crate) struct Seeing {
     /// The detector that looks at pictures: one that the model learned from
     #[arg(long, value_name = "DIR", conflicts_with = "regions")]
     detector: Option<PathBuf>,
+    /// Look at the cells of the detector's map instead of what it finds: for a model that learned from such
+    #[arg(long, requires = "detector")]
+    grid: bool,
     /// Regions from elsewhere in JSON, one file a picture: docs/own-pictures.md shows it
     #[arg(long, value_name = "JSON")]
     regions: Vec<PathBuf>,
@@ -81,12 +84,12 @@ impl Asked for TwoPictures {
 impl Seeing {
     /// Where regions come from.
     pub(crate) fn looking(&self) -> Looking {
-        Looking { detector: self.detector.clone(), regions: self.regions.clone() }
+        Looking { detector: self.detector.clone(), grid: self.grid, regions: self.regions.clone() }
     }
 
-    /// The detector that is given.
-    pub(crate) fn detector(&self) -> Option<PathBuf> {
-        self.detector.clone()
+    /// The detector that is given, and whether the cells of its map are asked for.
+    pub(crate) fn detector(&self) -> (Option<PathBuf>, bool) {
+        (self.detector.clone(), self.grid)
     }
 
     /// The file, or the folder of files, that is given for pictures of a folder.

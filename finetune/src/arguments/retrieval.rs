@@ -183,12 +183,13 @@ impl Sought for ByText {
         let (Some(query), Some(images)) = (self.query, self.images) else {
             return Err(nothing_asked().into());
         };
-        let (detector, regions, sheet, micro) =
-            (seeing.detector(), seeing.regions(), self.sheet, among.batch);
+        let (detector, grid) = seeing.detector();
+        let (regions, sheet, micro) = (seeing.regions(), self.sheet, among.batch);
         let found = ImageQuery {
             model,
             images,
             detector,
+            grid,
             regions,
             query,
             top,

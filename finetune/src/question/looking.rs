@@ -8,7 +8,7 @@ use data_specs::{EncodedImage, Picture};
 use finetune_harness::{Error, Result};
 use finetune_regions::decoding::{self, Limits, decode};
 use finetune_regions::detector::Detector;
-use finetune_regions::{Naming, thumbnail};
+use finetune_regions::{Grid, Naming, thumbnail};
 use serde::Serialize;
 
 use super::given;
@@ -19,6 +19,8 @@ use super::reads::Reads;
 pub struct Looking {
     /// A detector's folder.
     pub detector: Option<PathBuf>,
+    /// Whether the cells of its map are the regions, instead of what it finds.
+    pub grid: bool,
     /// Files of regions, one a picture, instead of a detector.
     pub regions: Vec<PathBuf>,
 }
@@ -102,8 +104,13 @@ impl<'a> Looker<'a> {
                     attributes: detector.attribute_names(),
                     origin: &self.reads.origin,
                 };
-                let found = detector.detect(pixels).map_err(|error| of_picture(name, &error))?;
-                found.describe(&id, [pixels.width, pixels.height], naming)
+                let size = [pixels.width, pixels.height];
+                let refused = |error: finetune_regions::Error| of_picture(name, &error);
+                if self.looking.grid {
+                    detector.grid(pixels).map_err(refused)?.describe(&id, size, naming, Grid::SCORE)
+                } else {
+                    detector.detect(pixels).map_err(refused)?.describe(&id, size, naming)
+                }
             }
             (None, Some(_), None) => return Err(setting("--image", "is not given")),
             (None, None, _) => {

@@ -22,6 +22,8 @@ pub struct ImageQuery {
     pub images: PathBuf,
     /// A detector's folder.
     pub detector: Option<PathBuf>,
+    /// Whether the cells of its map are the regions, instead of what it finds.
+    pub grid: bool,
     /// Regions instead: a folder of files, one for each picture, `<name>.json`.
     pub regions: Option<PathBuf>,
     /// The text.
@@ -106,7 +108,7 @@ impl ImageQuery {
     /// A folder without pictures; regions or a model that do not fit; a full disk. A file that is no picture is refused and
     /// told.
     pub fn run(&self) -> Result<FoundPictures> {
-        let looking = Looking { detector: self.detector.clone(), regions: vec![] };
+        let looking = Looking { detector: self.detector.clone(), grid: self.grid, regions: vec![] };
         let mut looker = Looker::open(&self.model, &looking)?;
         let mut rows = Rows::new(looker.reads.width)?;
         let (mut names, mut refused) = (Vec::new(), Vec::new());

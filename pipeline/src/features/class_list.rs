@@ -54,6 +54,11 @@ impl ClassList {
         self.names.len()
     }
 
+    /// All names.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The name of class `id`.
     pub(super) fn name(&self, id: i64) -> Result<&str, RejectReason> {
         usize::try_from(id).ok().and_then(|id| self.names.get(id)).map(String::as_str).ok_or_else(|| {

@@ -8,7 +8,7 @@ mod sight;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use data_specs::{CorpusSpec, EncodedImage, KeepImage, Picture, Provider, Tag};
+use data_specs::{CorpusSpec, EncodedImage, KeepImage, Picture, Provider};
 use finetune_regions::decoding::{self, Limits};
 use finetune_regions::{Error as PictureError, thumbnail};
 
@@ -70,8 +70,8 @@ impl Computed {
         };
         let default = match regions.provider {
             Provider::Boxes | Provider::Crops | Provider::None => ANNOTATED,
-            Provider::Grid => CLASSIFIER,
-            Provider::Detector => DETECTOR,
+            Provider::Grid if regions.detector.is_none() => CLASSIFIER,
+            Provider::Grid | Provider::Detector => DETECTOR,
         };
         Ok(Computed {
             pictures: pictures::source(images, &path)?,
@@ -162,8 +162,14 @@ impl FeatureFormat for Computed {
         let file = self.pictures.read(parts[0].clone())?;
         let pixels = decoding::decode(&file.bytes, &Limits::default()).map_err(refusal)?;
         let image = self.kept(&file, &pixels)?;
-        if let Sight::Detector(detecting) = &self.sight {
-            return Ok(Picture { image, ..detecting.look(&record.id, &pixels, &self.origin)? });
+        match &self.sight {
+            Sight::Detector(detecting) => {
+                return Ok(Picture { image, ..detecting.look(&record.id, &pixels, &self.origin)? });
+            }
+            Sight::Network(network) if self.boxes.is_none() => {
+                return Ok(Picture { image, ..network.cells(&record.id, &pixels, &self.origin)? });
+            }
+            Sight::Network(_) | Sight::Nothing => {}
         }
         let whole = [0.0, 0.0, pixels.width as f32, pixels.height as f32];
         let mut picture = Picture {
@@ -192,17 +198,10 @@ impl FeatureFormat for Computed {
                 Sight::Nothing | Sight::Detector(_) => vec![],
             };
             (rects, vectors)
-        } else if let Sight::Network(network) = &self.sight {
-            let grid = network.grid(&pixels)?;
-            picture.tags = network.tags(&grid, &self.origin);
-            (grid.rects, grid.vectors)
         } else {
             (vec![], vec![])
         };
-        if let Some(at) = vectors.iter().position(|x| !x.is_finite()) {
-            let message = format!("number {at} of the computed features is {}", vectors[at]);
-            return Err(RejectReason::new(Code::NonFinite, message));
-        }
+        finite(&vectors)?;
         picture.regions = rects.len() as u32;
         picture.boxes = Some(rects);
         picture.features = Bytes::from_iter(vectors.into_iter().flat_map(f32::to_le_bytes));
@@ -247,25 +246,15 @@ impl Computed {
     }
 }
 
-/// Tags that hold a cell's class, the likeliest cell of each class, likeliest first.
-fn class_tags(cells: &[(usize, f32)], least: f32, origin: &str, name: impl Fn(usize) -> String) -> Vec<Tag> {
-    let mut best: Vec<(usize, usize, f32)> = Vec::new();
-    for (cell, &(class, score)) in cells.iter().enumerate().filter(|(_, (_, score))| *score >= least) {
-        match best.iter_mut().find(|(known, _, _)| *known == class) {
-            Some(known) if score > known.2 => *known = (class, cell, score),
-            Some(_) => {}
-            None => best.push((class, cell, score)),
+/// Whether numbers can stand in a row.
+fn finite(vectors: &[f32]) -> Result<(), RejectReason> {
+    match vectors.iter().position(|x| !x.is_finite()) {
+        Some(at) => {
+            let message = format!("number {at} of the computed features is {}", vectors[at]);
+            Err(RejectReason::new(Code::NonFinite, message))
         }
+        None => Ok(()),
     }
-    best.sort_by(|one, other| other.2.total_cmp(&one.2).then(one.1.cmp(&other.1)));
-    let tag = |(class, cell, score): (usize, usize, f32)| Tag {
-        name: name(class),
-        score: Some(score),
-        region: Some(cell as i32),
-        rect: None,
-        origin: origin.to_string(),
-    };
-    best.into_iter().map(tag).collect()
 }
 
 /// A picture's trouble as a reject.
@@ -278,17 +267,4 @@ pub(crate) fn refusal(error: PictureError) -> RejectReason {
         _ => Code::PictureMalformed,
     };
     RejectReason::new(code, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_class_is_told_once_at_its_likeliest_cell() {
-        let cells = [(4, 0.5), (2, 0.9), (4, 0.8), (7, 0.1), (4, 0.8)];
-        let tags = class_tags(&cells, 0.2, "classifier", |class| format!("class {class}"));
-        let told: Vec<_> = tags.iter().map(|tag| (tag.name.as_str(), tag.region, tag.score)).collect();
-        assert_eq!(told, [("class 2", Some(1), Some(0.9)), ("class 4", Some(2), Some(0.8))]);
-    }
 }

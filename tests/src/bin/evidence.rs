@@ -3,6 +3,7 @@
 //!     cargo run --release -p conformance --bin evidence -- picture-mutants [COUNT]
 //!     cargo run --release -p conformance --bin evidence -- backbones
 //!     cargo run --release -p conformance --bin evidence -- pretraining
+//!     cargo run --release -p conformance --bin evidence -- own-pictures
 //!     cargo run --release -p conformance --bin evidence -- studies [smallest]
 #![expect(clippy::print_stdout, reason = "evidence is shown")]
 
@@ -13,6 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use conformance::binaries::{finetune_command, pipeline_command, root, run};
 use serde_json::Value;
 
+#[path = "evidence/own_pictures.rs"]
+mod own_pictures;
 #[path = "evidence/pretraining.rs"]
 mod pretraining;
 #[path = "evidence/studies.rs"]
@@ -26,9 +29,12 @@ fn main() -> Result<()> {
         ["picture-mutants", count] => picture_mutants(count.parse()?),
         ["backbones"] => backbones(),
         ["pretraining"] => pretraining::evidence(),
+        ["own-pictures"] => own_pictures::evidence(),
         ["studies"] => studies::evidence(studies::Size::FULL),
         ["studies", "smallest"] => studies::evidence(studies::Size::SMALLEST),
-        _ => bail!("evidence picture-mutants [COUNT] | backbones | pretraining | studies [smallest]"),
+        _ => bail!(
+            "evidence picture-mutants [COUNT] | backbones | pretraining | own-pictures | studies [smallest]"
+        ),
     }
 }
 

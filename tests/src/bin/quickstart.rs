@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use conformance::binaries::{finetune_command, pipeline_command, pretrain_command, root, run};
 use conformance::oracle;
+use conformance::own_pictures::{Effort, Eyes, Way, typed};
 
 #[path = "quickstart/tasks.rs"]
 mod tasks;
@@ -51,7 +52,8 @@ fn main() -> Result<()> {
     println!(
         "\n3. Build the training captions with it, and die (kill -9) when the second shard has its name but no receipt"
     );
-    let (spec, weights) = (format!("{corpus}/specs/captions-train.toml"), format!("weights={weights}"));
+    let eyes = weights;
+    let (spec, weights) = (format!("{corpus}/specs/captions-train.toml"), format!("weights={eyes}"));
     let regions = ["--set", "backbone=efficientnet_half", "--set", &weights];
     let rows_of_shard = format!("shard.rows={}", (pictures / 25).max(8));
     let build = [&["build", &spec], &regions[..], &["--set", &rows_of_shard, "--out", &dataset]].concat();
@@ -121,11 +123,38 @@ fn main() -> Result<()> {
     let explain =
         ["vqa", "predict", "--model", &vqa, "--data", &questions, "--key", &key, "--explain", &looked];
     show_finetune(&explain)?;
-    println!(
-        "Look at {sheet}, {rows}, {looked} and {page}; the models are in {pretrained}/model and *-run/model."
-    );
     println!("All that took {:.1} minutes.", started.elapsed().as_secs_f64() / 60.0);
+
+    println!("\n13. A picture of one's own: a detector, then pictures and captions without any annotation");
+    let own = Way { folder: &folder, corpus: &corpus, weights: &eyes, tell: |line| println!("   {line}") };
+    let drawn = own_picture(&own, pictures >= ENOUGH)?;
+    println!("\nLook at {sheet}, {rows}, {looked}, {drawn} and {page}.");
+    println!("The models are in {pretrained}/model and *-run/model.");
+    println!("With the detector it took {:.1} minutes.", started.elapsed().as_secs_f64() / 60.0);
     Ok(())
+}
+
+/// Trains a detector, learns captions of what it finds, and asks about a test picture; the drawing of what was found there.
+fn own_picture(own: &Way<'_>, is_enough: bool) -> Result<String> {
+    let (updates, effort) = match is_enough {
+        true => (1000, Effort { pretraining: 1500, epochs: 2 }),
+        false => (100, Effort { pretraining: 100, epochs: 1 }),
+    };
+    let (detector, ap50) = own.train_detector(updates)?;
+    println!("   mAP@0.5 on held-out pictures: {ap50:.2}");
+    let (captioner, cider) = own.learn_captions("seen", Eyes::Detector(&detector), effort)?;
+    println!("   CIDEr on test pictures: {:.1}", 100.0 * cider);
+    let pictures = std::fs::read_dir(Path::new(own.corpus).join("coco/test2014"))?;
+    let pictures: Vec<_> = pictures.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let picture = pictures.iter().min().context("no test pictures")?;
+    let (model, image) = (detector.display().to_string(), picture.display().to_string());
+    let out = own.folder.join("detected").display().to_string();
+    show_finetune(&["detector", "predict", "--model", &model, "--image", &image, "--out", &out])?;
+    let (caption, names) = own.ask(&captioner, &detector, picture)?;
+    println!("   {caption}\n   seen: {}", names.join(", "));
+    ensure!(!is_enough || ap50 > 0.5, "a detector that finds so little is no help");
+    let name = picture.file_stem().context("a picture has a name")?.to_string_lossy();
+    Ok(format!("{out}/{name}.png"))
 }
 
 /// The key of a data set's first row.
@@ -134,14 +163,6 @@ fn first_key(dataset: &str) -> Result<String> {
     ensure!(code == 0, "it ended with {code}: {errors}");
     // row 0  KEY  (SOURCE, SPLIT)
     Ok(out.split_whitespace().nth(2).context("no row")?.to_owned())
-}
-
-/// A command as one types it: what a shell would take apart is quoted.
-fn typed(arguments: &[&str]) -> String {
-    let is_plain = |word: &str| !word.contains([' ', '"', '[', '{']);
-    let words =
-        arguments.iter().map(|word| if is_plain(word) { (*word).to_owned() } else { format!("'{word}'") });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 fn show(arguments: &[&str]) -> Result<()> {

@@ -228,7 +228,6 @@ impl Detector {
         &self.weights
     }
 
-    #[cfg(test)]
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }

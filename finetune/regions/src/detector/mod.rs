@@ -1,12 +1,13 @@
 //! Faster R-CNN on a network whose last stage looks at the regions, as bottom-up attention and VinVL have it.
 //!
 //! A [`Detector`] is [`DetectorSettings`], lists of names, and weights; [`Detector::detect`] gives the regions of a picture
-//! with classes, attributes and vectors. Its pieces are here one by one: [`Anchors`] around every cell of a map,
+//! with classes, attributes and vectors, [`Detector::grid`] the cells of its last map. Its pieces are here one by one: [`Anchors`] around every cell of a map,
 //! [`Proposals`] among them, boxes coded as steps ([`BoxCoder`]), [`nms`], and the three ways to choose what is reported
 //! ([`Filter`]). Boxes are measured in one of two [`Convention`]s.
 
 mod anchors;
 mod boxes;
+mod cells;
 mod coder;
 mod detect;
 mod filters;

@@ -106,6 +106,15 @@ impl Network {
         Ok(self.trunk.stride16_map(x_bchw)?)
     }
 
+    /// What the last stage makes of the whole picture, without gradients.
+    ///
+    /// # Shapes
+    /// - `x_bchw`: \[1, 3, h, w\]
+    /// - result: \[1, d, ceil(h / 32), ceil(w / 32)\]
+    pub(crate) fn head_map(&self, x_bchw: &Tensor) -> Result<Tensor, Error> {
+        Ok(self.trunk.head_map(x_bchw)?)
+    }
+
     /// As [`map`](Self::map), with gradients.
     pub(crate) fn map_in_training(
         &self,

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use data_specs::{Computed as Told, CorpusSpec, Provider, RegionsSpec, Tag, WeightsFlavour};
+use data_specs::{Computed as Told, CorpusSpec, Picture, Provider, RegionsSpec, WeightsFlavour};
 use finetune_backbones::{Architecture, Backbone, Flavour};
-use finetune_regions::{Extractor, Grid, decoding, instructions};
+use finetune_regions::{Extractor, Naming, decoding, instructions};
 
 use super::super::FeatureLayout;
 use super::super::class_list::ClassList;
-use super::{class_tags, refusal};
+use super::{finite, refusal};
 use crate::Error;
 use crate::inputs::Input;
 use crate::reject::{Code, RejectReason};
@@ -107,9 +107,18 @@ impl Network {
         vectors.map_err(refusal)
     }
 
-    /// The cells of a picture.
-    pub(super) fn grid(&self, picture: &decoding::Picture) -> Result<Grid, RejectReason> {
-        self.ready()?.grid(picture).map_err(refusal)
+    /// The cells of a picture, with tags where classes have names.
+    pub(super) fn cells(
+        &self,
+        id: &str,
+        pixels: &decoding::Picture,
+        origin: &str,
+    ) -> Result<Picture, RejectReason> {
+        let grid = self.ready()?.grid(pixels).map_err(refusal)?;
+        finite(&grid.vectors)?;
+        let classes = self.classes.as_ref().map_or(&[][..], ClassList::names);
+        let naming = Naming { classes, attributes: &[], origin };
+        Ok(grid.describe(id, [pixels.width, pixels.height], naming, self.regions.tag_score))
     }
 
     fn ready(&self) -> Result<&Extractor, RejectReason> {
@@ -167,14 +176,6 @@ impl Network {
             sides: self.sides(),
             selection: None,
         }
-    }
-
-    /// Names for the cells of a picture, where classes have names.
-    pub(super) fn tags(&self, grid: &Grid, origin: &str) -> Vec<Tag> {
-        let Some(classes) = &self.classes else { return vec![] };
-        class_tags(&grid.classes, self.regions.tag_score, origin, |class| {
-            classes.name(class as i64).map_or_else(|_| class.to_string(), str::to_string)
-        })
     }
 }
 

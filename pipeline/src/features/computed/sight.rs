@@ -24,10 +24,12 @@ impl Sight {
     /// # Errors
     /// A network that is not known, without weights, or with a list that does not fit.
     pub(super) fn of(spec: &CorpusSpec, regions: &RegionsSpec) -> Result<Sight, Error> {
-        Ok(match regions.provider {
-            Provider::None => Sight::Nothing,
-            Provider::Detector => Sight::Detector(Box::new(Detecting::of(regions))),
-            Provider::Boxes | Provider::Crops | Provider::Grid => {
+        Ok(match (regions.provider, &regions.detector) {
+            (Provider::None, _) => Sight::Nothing,
+            (Provider::Detector, _) | (Provider::Grid, Some(_)) => {
+                Sight::Detector(Box::new(Detecting::of(regions)))
+            }
+            (Provider::Boxes | Provider::Crops | Provider::Grid, _) => {
                 Sight::Network(Box::new(Network::of(spec, regions)?))
             }
         })

@@ -227,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("specs")).unwrap();
         let names = specs(folder.path()).unwrap();
-        assert_eq!(names.len(), 23);
+        assert_eq!(names.len(), 24);
         for name in names {
             let path = folder.path().join(format!("specs/{name}.toml"));
             let spec = data_specs::CorpusSpec::load(&path, &[]).unwrap();

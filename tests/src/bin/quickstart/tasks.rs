@@ -6,9 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use conformance::binaries::{finetune_command, pipeline_command, run};
+use conformance::own_pictures::typed;
 use serde_json::{Value, json};
-
-use super::typed;
 
 /// What the tasks start from.
 pub(super) struct Start<'a> {
