@@ -107,6 +107,10 @@ fn from_pictures_to_a_model_that_python_could_have_written() {
     assert!(code == 2 && errors.contains("--resume"), "{code}: {errors}");
     let (code, _, errors) = run(made.pretrain(&straight).args(["--resume", "--set", "seed=9"]));
     assert!(code == 2 && errors.contains("seed: 88 then, 9 now"), "{code}: {errors}");
+    // what was rounded is not continued unrounded, nor the reverse
+    let bf16 = ["--resume", "--set", "model.precision=\"bf16\""];
+    let (code, _, errors) = run(made.pretrain(&straight).args(bf16));
+    assert!(code == 2 && errors.contains("model.precision: \"f32\" then, \"bf16\" now"), "{code}: {errors}");
     // regions of another width than the model's
     let wide = made.path("wide");
     let mut build = pipeline_command(["build"]);

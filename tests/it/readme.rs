@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use conformance::binaries::{pipeline, pretrain, root, run};
+use conformance::binaries::{finetune, pipeline, pretrain, root, run};
 use conformance::made_up::MadeUp;
 
 /// The fenced blocks of a Markdown text, continued lines joined.
@@ -33,7 +33,7 @@ fn its_commands_work_and_print_what_it_shows() {
     let files = corpus.write(folder.path()).unwrap();
     fs::rename(&files.features, folder.path().join("train2014_obj36.tsv")).unwrap();
     fs::rename(&files.captions, folder.path().join("captions_train2014.json")).unwrap();
-    for used in ["data-specs", "pretrain"] {
+    for used in ["data-specs", "finetune", "pretrain"] {
         std::os::unix::fs::symlink(root().join(used), folder.path().join(used)).unwrap();
     }
 
@@ -43,7 +43,11 @@ fn its_commands_work_and_print_what_it_shows() {
         for line in block.lines().map(str::trim) {
             let binary = line.strip_prefix("target/release/").and_then(|command| command.split_once(' '));
             if let Some((name, arguments)) = binary {
-                let mut command = Command::new(if name == "pretrain" { pretrain() } else { pipeline() });
+                let mut command = Command::new(match name {
+                    "finetune" => finetune(),
+                    "pretrain" => pretrain(),
+                    _ => pipeline(),
+                });
                 let (code, out, errors) = run(command.args(words(arguments)).current_dir(folder.path()));
                 assert_eq!(code, 0, "{line}\n{errors}");
                 shown.push_str(&out);

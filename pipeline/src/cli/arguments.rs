@@ -185,6 +185,9 @@ pub(crate) struct VocabularyArguments {
     /// Tokens at most, special ones included
     #[arg(long, default_value_t = 30522)]
     pub(crate) size: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -235,12 +235,12 @@ fn vocabulary(arguments: &VocabularyArguments) -> anyhow::Result<Exit> {
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot create {}", arguments.out.display()))?;
     vocabulary.write(&arguments.out).map_err(pipeline::Error::from)?;
-    say_line!(
-        "{} tokens from {} different words: {}",
-        vocabulary.tokens().len(),
-        words.len(),
-        arguments.out.display()
-    )?;
+    let (tokens, words, out) = (vocabulary.tokens().len(), words.len(), arguments.out.display());
+    if arguments.json {
+        say_line!("{}", json!({ "tokens": tokens, "words": words, "out": out.to_string() }))?;
+    } else {
+        say_line!("{tokens} tokens from {words} different words: {out}")?;
+    }
     Ok(Exit::Done)
 }
 

@@ -112,7 +112,7 @@ fn list(of: &NamesSettings, counted: BTreeMap<String, u64>, path: &Path) -> Resu
         return Err(Error::Samples {
             path: path.to_path_buf(),
             what: format!("no name has {} boxes; the most frequent one has {most}", of.least_boxes),
-            hint: "lower least_boxes, or build with boxes that have names and attributes",
+            hint: "lower least_boxes of data.classes or data.attributes, or build with boxes that have names and attributes",
         });
     }
     Ok(Names::new(kept.into_iter().map(|(name, _)| name).collect()))

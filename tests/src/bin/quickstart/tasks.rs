@@ -40,7 +40,7 @@ struct Training {
 
 /// Statements about pairs are learnt step by step: from the model that answers questions, first the plainest ones.
 const TRAININGS: [Training; 6] = [
-    of("text-retrieval", ["captions-train", "captions-val"], &["schedule.epochs=3"]),
+    of("text-retrieval", ["captions-train", "captions-val"], &[]),
     of("captioning", ["captions-train", "captions-val"], &["schedule.epochs=3"]),
     of("vqa", ["vqa-train", "vqa-val"], &[]),
     of("gqa", ["gqa-train", "gqa-val"], &["schedule.epochs=4"]),
