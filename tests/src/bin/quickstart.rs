@@ -138,7 +138,7 @@ fn main() -> Result<()> {
 fn own_picture(own: &Way<'_>, is_enough: bool) -> Result<String> {
     let (updates, effort) = match is_enough {
         true => (1000, Effort { pretraining: 1500, epochs: 2 }),
-        false => (100, Effort { pretraining: 300, epochs: 1 }),
+        false => (100, Effort { pretraining: 200, epochs: 1 }),
     };
     let (detector, ap50) = own.train_detector(updates)?;
     println!("   mAP@0.5 on held-out pictures: {ap50:.2}");
