@@ -152,7 +152,7 @@ fn own_picture(own: &Way<'_>, is_enough: bool) -> Result<String> {
     show_finetune(&["detector", "predict", "--model", &model, "--image", &image, "--out", &out])?;
     let (caption, names) = own.ask(&captioner, &detector, picture)?;
     println!("   {caption}\n   seen: {}", names.join(", "));
-    ensure!(!is_enough || ap50 > 0.5, "a detector that finds so little is no help");
+    ensure!(!is_enough || ap50 > 0.4, "a detector that finds so little is no help");
     let name = picture.file_stem().context("a picture has a name")?.to_string_lossy();
     Ok(format!("{out}/{name}.png"))
 }
