@@ -93,6 +93,16 @@ impl Way<'_> {
         Ok((captioner.into(), cider))
     }
 
+    /// The first of the test pictures, from which nothing is learnt.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or is empty.
+    pub fn test_picture(&self) -> Result<PathBuf> {
+        let entries = std::fs::read_dir(Path::new(self.corpus).join("coco/test2014"))?;
+        let pictures = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        pictures.into_iter().min().context("no test pictures")
+    }
+
     /// A caption of a picture's file, and the names of what the detector saw.
     ///
     /// # Errors

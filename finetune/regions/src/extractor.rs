@@ -8,7 +8,7 @@ use pretrain_kernels::{RoiAlign, roi_align};
 
 use crate::Error;
 use crate::decoding::Picture;
-use crate::grid::{CELL, Grid};
+use crate::grid::{CELL, Grid, first_largest};
 use crate::preparation::{Filter, Normalisation, Preparation, Prepared, Resize};
 
 /// Pixels a cell of the map in which regions are looked up.
@@ -182,11 +182,7 @@ pub fn instructions() -> String {
 
 /// The first largest of the logits, and its share in their softmax.
 fn likeliest(logits_k: &[f32]) -> (usize, f32) {
-    let first = (0, f32::NEG_INFINITY);
-    let larger = |best: (usize, f32), (class, &logit): (usize, &f32)| {
-        if logit > best.1 { (class, logit) } else { best }
-    };
-    let (class, largest) = logits_k.iter().enumerate().fold(first, larger);
+    let (class, largest) = first_largest(logits_k);
     let sum: f64 = logits_k.iter().map(|logit| f64::from(logit - largest).exp()).sum();
     (class, (1.0 / sum) as f32)
 }

@@ -73,6 +73,14 @@ impl Grid {
     }
 }
 
+/// The place and the value of the first largest number.
+pub(crate) fn first_largest(numbers: &[f32]) -> (usize, f32) {
+    let larger = |best: (usize, f32), (at, &number): (usize, &f32)| {
+        if number > best.1 { (at, number) } else { best }
+    };
+    numbers.iter().enumerate().fold((0, f32::NEG_INFINITY), larger)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

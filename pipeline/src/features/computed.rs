@@ -20,6 +20,7 @@ use crate::plan::Ids;
 use crate::reject::{Code, RejectReason};
 use crate::sources::{needed, spec_error};
 use crate::{Error, boxes, pictures};
+use network::Network;
 use sight::Sight;
 
 /// The longer side of what a row keeps of a picture to look at.
@@ -162,50 +163,15 @@ impl FeatureFormat for Computed {
         let file = self.pictures.read(parts[0].clone())?;
         let pixels = decoding::decode(&file.bytes, &Limits::default()).map_err(refusal)?;
         let image = self.kept(&file, &pixels)?;
-        match &self.sight {
-            Sight::Detector(detecting) => {
-                return Ok(Picture { image, ..detecting.look(&record.id, &pixels, &self.origin)? });
-            }
+        let picture = match &self.sight {
+            Sight::Detector(detecting) => detecting.look(&record.id, &pixels, &self.origin)?,
             Sight::Network(network) if self.boxes.is_none() => {
-                return Ok(Picture { image, ..network.cells(&record.id, &pixels, &self.origin)? });
+                network.cells(&record.id, &pixels, &self.origin)?
             }
-            Sight::Network(_) | Sight::Nothing => {}
-        }
-        let whole = [0.0, 0.0, pixels.width as f32, pixels.height as f32];
-        let mut picture = Picture {
-            image_id: record.id.clone(),
-            width: Some(pixels.width),
-            height: Some(pixels.height),
-            image,
-            ..Picture::default()
+            Sight::Network(network) => self.annotated(record, &pixels, parts.get(1), Some(network))?,
+            Sight::Nothing => self.annotated(record, &pixels, parts.get(1), None)?,
         };
-        let (rects, vectors) = if self.boxes.is_some() {
-            let boxes = match parts.get(1) {
-                Some(line) => serde_json::from_slice(line).map_err(|error| {
-                    RejectReason::new(Code::BadJson, format!("the line of boxes is damaged: {error}"))
-                })?,
-                None => PictureBoxes { id: record.id.clone(), size: None, boxes: vec![] },
-            };
-            let mut rects = boxes.in_pixels(pixels.width, pixels.height)?;
-            boxes.name_regions(&mut picture, &self.origin);
-            let vectors = match &self.sight {
-                Sight::Network(network) => {
-                    if rects.is_empty() {
-                        rects.push(whole);
-                    }
-                    network.vectors(&pixels, &rects)?
-                }
-                Sight::Nothing | Sight::Detector(_) => vec![],
-            };
-            (rects, vectors)
-        } else {
-            (vec![], vec![])
-        };
-        finite(&vectors)?;
-        picture.regions = rects.len() as u32;
-        picture.boxes = Some(rects);
-        picture.features = Bytes::from_iter(vectors.into_iter().flat_map(f32::to_le_bytes));
-        Ok(picture)
+        Ok(Picture { image, ..picture })
     }
 
     /// The same file and the same boxes: what is computed from them is the same then.
@@ -230,6 +196,41 @@ impl FeatureFormat for Computed {
 impl Computed {
     fn load(&self) -> Result<(), Error> {
         self.sight.load()
+    }
+
+    /// A picture with the boxes that people drew in it, and what the network sees there, if there is one.
+    fn annotated(
+        &self,
+        record: &PictureRecord,
+        pixels: &decoding::Picture,
+        line: Option<&Vec<u8>>,
+        network: Option<&Network>,
+    ) -> Result<Picture, RejectReason> {
+        let boxes = match line {
+            Some(line) => serde_json::from_slice(line).map_err(|error| {
+                RejectReason::new(Code::BadJson, format!("the line of boxes is damaged: {error}"))
+            })?,
+            None => PictureBoxes { id: record.id.clone(), size: None, boxes: vec![] },
+        };
+        let mut picture = Picture {
+            image_id: record.id.clone(),
+            width: Some(pixels.width),
+            height: Some(pixels.height),
+            ..Picture::default()
+        };
+        boxes.name_regions(&mut picture, &self.origin);
+        let mut rects = boxes.in_pixels(pixels.width, pixels.height)?;
+        if let Some(network) = network {
+            if rects.is_empty() {
+                rects.push([0.0, 0.0, pixels.width as f32, pixels.height as f32]);
+            }
+            let vectors = network.vectors(pixels, &rects)?;
+            finite(&vectors)?;
+            picture.features = Bytes::from_iter(vectors.into_iter().flat_map(f32::to_le_bytes));
+        }
+        picture.regions = rects.len() as u32;
+        picture.boxes = Some(rects);
+        Ok(picture)
     }
 
     fn kept(

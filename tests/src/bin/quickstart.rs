@@ -144,13 +144,11 @@ fn own_picture(own: &Way<'_>, is_enough: bool) -> Result<String> {
     println!("   mAP@0.5 on held-out pictures: {ap50:.2}");
     let (captioner, cider) = own.learn_captions("seen", Eyes::Detector(&detector), effort)?;
     println!("   CIDEr on test pictures: {:.1}", 100.0 * cider);
-    let pictures = std::fs::read_dir(Path::new(own.corpus).join("coco/test2014"))?;
-    let pictures: Vec<_> = pictures.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    let picture = pictures.iter().min().context("no test pictures")?;
+    let picture = own.test_picture()?;
     let (model, image) = (detector.display().to_string(), picture.display().to_string());
     let out = own.folder.join("detected").display().to_string();
     show_finetune(&["detector", "predict", "--model", &model, "--image", &image, "--out", &out])?;
-    let (caption, names) = own.ask(&captioner, &detector, picture)?;
+    let (caption, names) = own.ask(&captioner, &detector, &picture)?;
     println!("   {caption}\n   seen: {}", names.join(", "));
     ensure!(!is_enough || ap50 > 0.4, "a detector that finds so little is no help");
     let name = picture.file_stem().context("a picture has a name")?.to_string_lossy();

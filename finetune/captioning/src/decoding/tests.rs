@@ -288,38 +288,3 @@ fn no_pictures_are_no_question() {
     assert!(sample(&mut model, 0, SPECIAL, &SamplingSettings::default(), DRAWS).unwrap().is_empty());
     assert_eq!(model.asked, 0);
 }
-
-/// A model that costs nothing, at the size of BERT's vocabulary.
-struct Free(Vec<f32>);
-
-impl NextToken for Free {
-    fn vocabulary(&self) -> usize {
-        30_522
-    }
-
-    fn logits(&mut self, open: &Open, logits_rv: &mut [f32]) -> std::result::Result<(), ModelError> {
-        for (row, logits_v) in logits_rv.chunks_mut(30_522).enumerate() {
-            let shift = (open.newest(row) as usize * 7919 + open.length() * 31 + row) % 30_522;
-            logits_v[shift..].copy_from_slice(&self.0[..30_522 - shift]);
-            logits_v[..shift].copy_from_slice(&self.0[30_522 - shift..]);
-        }
-        Ok(())
-    }
-}
-
-#[test]
-#[ignore = "a measurement: cargo test -p finetune-captioning --release -- --ignored --nocapture captions_a_second"]
-fn captions_a_second() {
-    let mut model = Free((0..30_522u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6).collect());
-    let time = |what: &str, decode: &mut dyn FnMut()| {
-        let begin = std::time::Instant::now();
-        decode();
-        println!("{what}: {:.0} pictures/s without the model", 64.0 / begin.elapsed().as_secs_f64());
-    };
-    time("greedy", &mut || drop(greedy(&mut model, 64, SPECIAL, &GreedySettings::default()).unwrap()));
-    let five = SamplingSettings::default();
-    time("5 samples", &mut || drop(sample(&mut model, 64, SPECIAL, &five, DRAWS).unwrap()));
-    let cut = SamplingSettings { top_k: 100, top_p: 0.9, ..five };
-    time("5 samples, cut", &mut || drop(sample(&mut model, 64, SPECIAL, &cut, DRAWS).unwrap()));
-    time("5 beams", &mut || drop(beam_search(&mut model, 64, SPECIAL, &BeamSettings::default()).unwrap()));
-}

@@ -1,9 +1,9 @@
 //! A detector that looks at the cells of its last map instead of looking for regions.
 
-use pretrain_kernels::softmax;
-
 use super::Detector;
+use super::detect::probabilities;
 use crate::decoding::Picture;
+use crate::grid::first_largest;
 use crate::{Error, Grid};
 
 impl Detector {
@@ -21,17 +21,8 @@ impl Detector {
         let (_, d, rows, columns) = map_bchw.dims4()?;
         let cells_nd = map_bchw.reshape((d, rows * columns))?.t()?.contiguous()?;
         let (scores_nk, _) = self.network().scores_and_steps(&cells_nd)?;
-        let probabilities_nk = softmax(&scores_nk)?.to_vec2::<f32>()?;
-        if probabilities_nk.iter().flatten().any(|p| !p.is_finite()) {
-            let problem = "says numbers that are not finite of this picture; its training has failed";
-            return Err(Error::setting("the detector", problem.to_owned()));
-        }
-        let likeliest = |p_k: &Vec<f32>| {
-            let larger = |best: (usize, f32), (class, &p): (usize, &f32)| {
-                if p > best.1 { (class, p) } else { best }
-            };
-            p_k[1..].iter().enumerate().fold((0, 0.0), larger)
-        };
+        let probabilities = probabilities(&scores_nk)?;
+        let cells = probabilities.chunks_exact(self.class_names().len() + 1);
         let [width, height] = ready.size;
         Ok(Grid {
             rects: Grid::rects(
@@ -40,7 +31,8 @@ impl Detector {
                 [picture.width, picture.height],
             ),
             vectors: cells_nd.flatten_all()?.to_vec1()?,
-            classes: probabilities_nk.iter().map(likeliest).collect(),
+            // background comes first
+            classes: cells.map(|p_k| first_largest(&p_k[1..])).collect(),
         })
     }
 }

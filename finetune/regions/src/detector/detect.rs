@@ -17,6 +17,7 @@ use super::settings::{BoxRule, DetectorSettings};
 use super::tensors::{self, Names, Parameters};
 use crate::decoding::Picture;
 use crate::detections::Detections;
+use crate::grid::first_largest;
 use crate::{Error, instructions};
 
 /// Faster R-CNN on a network whose last stage looks at the regions (Papers: 1506.01497, 1512.03385 appendix A).
@@ -96,11 +97,7 @@ impl Detector {
         let vectors_nd = network.vectors(&map_bchw, &proposals)?;
         let (scores_nk, steps) = network.scores_and_steps(&vectors_nd)?;
         let n_classes = self.classes.len() + 1;
-        let probabilities = softmax(&scores_nk)?.flatten_all()?.to_vec1::<f32>()?;
-        if probabilities.iter().any(|p| !p.is_finite()) {
-            let problem = "says numbers that are not finite of this picture; its training has failed";
-            return Err(Error::setting("the detector", problem.to_owned()));
-        }
+        let probabilities = probabilities(&scores_nk)?;
         let boxes = self.boxes(&proposals, &steps.flatten_all()?.to_vec1()?, ready.size);
         let candidates = Candidates {
             probabilities: &probabilities,
@@ -131,12 +128,7 @@ impl Detector {
         let proposals = self.proposals(&map_bchw, [width as f32, height as f32])?;
         let vectors_nd = network.vectors(&map_bchw, &proposals)?;
         let (scores_nk, box_steps) = network.scores_and_steps(&vectors_nd)?;
-        let likeliest = |logits: &Vec<f32>| {
-            let larger = |best: (u32, f32), (class, &logit): (u32, &f32)| {
-                if logit > best.1 { (class, logit) } else { best }
-            };
-            (1..).zip(&logits[1..]).fold((1, f32::NEG_INFINITY), larger).0
-        };
+        let likeliest = |logits_k: &Vec<f32>| first_largest(&logits_k[1..]).0 as u32 + 1;
         let classes: Vec<u32> = scores_nk.to_vec2::<f32>()?.iter().map(likeliest).collect();
         let attributes = network.attributes(&vectors_nd, &classes)?;
         let corners = Tensor::from_slice(proposals.as_flattened(), (proposals.len(), 4), x_bchw.device())?;
@@ -321,4 +313,14 @@ impl Detector {
         };
         Ok(rows.iter().map(of_row).collect())
     }
+}
+
+/// Probabilities of the classes, background first, of region after region.
+pub(super) fn probabilities(scores_nk: &Tensor) -> Result<Vec<f32>, Error> {
+    let probabilities = softmax(scores_nk)?.flatten_all()?.to_vec1::<f32>()?;
+    if probabilities.iter().any(|p| !p.is_finite()) {
+        let problem = "says numbers that are not finite of this picture; its training has failed";
+        return Err(Error::setting("the detector", problem.to_owned()));
+    }
+    Ok(probabilities)
 }

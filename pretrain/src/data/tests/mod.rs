@@ -2,4 +2,3 @@ pub(crate) mod corpus;
 mod errors;
 mod reading;
 mod samples;
-mod speed;
