@@ -34,9 +34,10 @@ fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet"]).current_dir(root());
+        cargo.arg("build").current_dir(root());
+        // what a user waits for is told, what a test waits for is not
         cargo.args(match cfg!(debug_assertions) {
-            true => ["--bins", "--tests"].as_slice(),
+            true => ["--quiet", "--bins", "--tests"].as_slice(),
             false => &["-p", "pipeline", "-p", "pretrain", "-p", "finetune", "--release"],
         });
         let status = cargo.status().expect("cargo can be started");

@@ -29,6 +29,9 @@ fn main() -> Result<()> {
         (path("corpus"), path("sheet.png"), path("backbone"), path("backbone.safetensors"));
     let (dataset, page, rows) = (path("dataset"), path("stats.html"), path("rows.png"));
 
+    println!("The three programs are built first; the first time that takes some minutes.");
+    conformance::binaries::pipeline();
+
     let started = Instant::now();
     println!(
         "1. Draw a corpus: {pictures} pictures with captions, boxes and questions in the official layouts"
