@@ -6,10 +6,12 @@
 //! `d_q = d_s k / sqrt(d)`, `d_k = d_sᵀ q / sqrt(d)`.
 //!
 //! Sequences lie end to end without padding: t = Σ l tokens. A task is one head of one sequence; it reads and writes
-//! 16·l·d bytes in f32 beside its own l² scores (up to 3 l² backward), which no other sees: memory beyond input and output
+//! 16·l·d bytes in f32 beside its own l² scores (2 l² backward), which no other sees: memory beyond input and output
 //! is a thread's, not the batch's. Forward 4·l²·d operations and l² exponentials, backward 10·l²·d and the
-//! exponentials again. The additive form of the mask is the published one: a row whose keys are all masked stays
-//! finite and attends to all of them.
+//! exponentials again; what dropout kept is l² bytes a head. The additive form of the mask is the published one: a row
+//! whose keys are all masked stays finite and attends to all of them.
+
+use std::sync::OnceLock;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
@@ -17,7 +19,7 @@ use rayon::prelude::*;
 
 use crate::dropout::Dropout;
 use crate::element::{Element, by_dtype, check_anywhere, dims, elements, slice, to_f64};
-use crate::product::{Matrix, MatrixMut, Shared, multiply};
+use crate::product::{Matrix, MatrixMut, Shared, multiply, written};
 use crate::softmax::{softmax_gradient_row, softmax_row};
 use crate::{Error, Result, composed};
 
@@ -91,30 +93,7 @@ impl Sequences {
 /// those of [`dropout`](crate::dropout).
 pub fn attention(qkv_tc: &Tensor, how: &Attention<'_>) -> Result<Tensor> {
     check_anywhere(OP, &[("qkv", qkv_tc)])?;
-    let [tokens, width] = dims(OP, "qkv", "[t, 3 heads d]", qkv_tc)?;
-    if how.heads == 0 || width == 0 || width % (3 * how.heads) != 0 || tokens != how.sequences.tokens() {
-        let expected = format!("[{}, a multiple of 3 x {} heads]", how.sequences.tokens(), how.heads);
-        return Err(Error::Shape { op: OP, tensor: "qkv", expected, got: qkv_tc.dims().to_vec() });
-    }
-    how.dropout.map_or(Ok(()), |dropout| dropout.check(OP, tokens, how.heads))?;
-    let sequences: Vec<_> = how.sequences.iter().collect();
-    let pairs = sequences.iter().scan(0, |end, sequence| {
-        let first = *end;
-        *end += sequence.len().pow(2);
-        Some(first)
-    });
-    let op = SelfAttention {
-        heads: how.heads,
-        head: width / (3 * how.heads),
-        tasks: sequences
-            .iter()
-            .cloned()
-            .zip(pairs)
-            .map(|(tokens, pairs)| Sequence { tokens, pairs })
-            .collect(),
-        bias: how.mask.map(|mask| additive(mask, &sequences)).transpose()?,
-        dropout: how.dropout.filter(|dropout| dropout.rate > 0.0).cloned(),
-    };
+    let op = SelfAttention::new(OP, dims(OP, "qkv", "[t, 3 heads d]", qkv_tc)?, how)?;
     if composed::is_needed(qkv_tc) {
         return composed::attention(qkv_tc, &op);
     }
@@ -170,6 +149,8 @@ pub(crate) struct SelfAttention {
     pub(crate) tasks: Vec<Sequence>,
     pub(crate) bias: Option<Bias>,
     pub(crate) dropout: Option<Dropout>,
+    /// Which probabilities were kept, if any were dropped: every sequence's pairs, head by head.
+    pub(crate) kept: OnceLock<Vec<u8>>,
 }
 
 /// q, k and v of one head of one sequence.
@@ -180,7 +161,31 @@ struct Factors<'a, T> {
 }
 
 impl SelfAttention {
-    fn width(&self) -> usize {
+    /// For queries, keys and values of this shape.
+    pub(crate) fn new(op: &'static str, [tokens, width]: [usize; 2], how: &Attention<'_>) -> Result<Self> {
+        if how.heads == 0 || width == 0 || width % (3 * how.heads) != 0 || tokens != how.sequences.tokens() {
+            let expected = format!("[{}, a multiple of 3 x {} heads]", how.sequences.tokens(), how.heads);
+            return Err(Error::Shape { op, tensor: "qkv", expected, got: vec![tokens, width] });
+        }
+        how.dropout.map_or(Ok(()), |dropout| dropout.check(op, tokens, how.heads))?;
+        let sequences: Vec<_> = how.sequences.iter().collect();
+        let pairs = sequences.iter().scan(0, |end, sequence| {
+            let first = *end;
+            *end += sequence.len().pow(2);
+            Some(first)
+        });
+        let tasks = sequences.iter().cloned().zip(pairs).map(|(tokens, pairs)| Sequence { tokens, pairs });
+        Ok(Self {
+            heads: how.heads,
+            head: width / (3 * how.heads),
+            tasks: tasks.collect(),
+            bias: how.mask.map(|mask| additive(mask, &sequences)).transpose()?,
+            dropout: how.dropout.filter(|dropout| dropout.rate > 0.0).cloned(),
+            kept: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn width(&self) -> usize {
         self.heads * self.head
     }
 
@@ -234,46 +239,72 @@ impl SelfAttention {
         }
     }
 
-    /// Drops from a matrix of queries and keys.
-    fn drop<T: Element>(&self, matrix: &mut [T], sequence: &Sequence, head: usize) {
-        let Some(dropout) = &self.dropout else { return };
-        for (row, token) in matrix.chunks_exact_mut(sequence.tokens.len()).zip(sequence.tokens.clone()) {
-            dropout.apply(dropout.row_number(token) * self.heads as u32 + head as u32, row);
-        }
+    /// Where in what is kept the pairs of one head of a sequence stand.
+    fn pairs(&self, sequence: &Sequence, head: usize) -> std::ops::Range<usize> {
+        let pairs = sequence.tokens.len().pow(2);
+        let first = sequence.pairs * self.heads + head * pairs;
+        first..first + pairs
     }
 
-    fn forward<T: Element>(&self, qkv: &[T]) -> Vec<T> {
+    /// From what all heads see to what they give.
+    pub(crate) fn forward<T: Element>(&self, qkv: &[T]) -> Vec<T> {
+        let n_pairs = self.tasks.last().map_or(0, |last| self.pairs(last, self.heads - 1).end);
+        let n_pairs = if self.dropout.is_some() { n_pairs } else { 0 };
+        let mut kept = Vec::new();
+        // SAFETY: every token is in one sequence, so that the heads of all sequences are all that is seen and kept.
+        let y = unsafe {
+            written(qkv.len() / 3, |y| {
+                kept = written(n_pairs, |kept| self.heads_forward(qkv, y, kept));
+            })
+        };
+        // One forward, one value: an operation is applied once.
+        self.kept.get_or_init(|| kept);
+        y
+    }
+
+    /// Writes all of y, and of what is kept where something is dropped.
+    fn heads_forward<T: Element>(&self, qkv: &[T], y: &Shared<'_, T>, all_kept: &Shared<'_, u8>) {
         let width = self.width();
-        let mut y = vec![T::ZERO; qkv.len() / 3];
-        let shared = Shared::new(&mut y);
         self.for_each(1, |scores, sequence, head| {
             let length = sequence.tokens.len();
             let factors = self.factors(qkv, sequence, head);
             self.probabilities(&factors, sequence, scores);
-            self.drop(scores, sequence, head);
+            if let Some(dropout) = &self.dropout {
+                // SAFETY: this head's pairs of this sequence are this task's alone.
+                let mut kept =
+                    unsafe { all_kept.tile(self.pairs(sequence, head).start, [length, length], length) };
+                for (query, scores) in scores.chunks_exact_mut(length).enumerate() {
+                    let token = dropout.row_number(sequence.tokens.start + query);
+                    dropout.draw(token * self.heads as u32 + head as u32, kept.row(query));
+                    dropout.keep(kept.row(query), scores);
+                }
+            }
             let first = sequence.tokens.start * width + head * self.head;
             // SAFETY: this head's columns of this sequence's rows are this task's alone.
-            let mut out = unsafe { shared.tile(first, [length, self.head], width) };
+            let mut out = unsafe { y.tile(first, [length, self.head], width) };
             multiply(&mut out, false, Matrix::new(scores, [length, length], [length, 1]), factors.v);
         });
-        y
     }
 
-    fn backward<T: Element>(&self, qkv: &[T], d_y: &[T]) -> Vec<T> {
+    /// The gradient to what all heads see.
+    pub(crate) fn backward<T: Element>(&self, qkv: &[T], d_y: &[T]) -> Vec<T> {
+        // SAFETY: every token is in one sequence, so that the heads of all sequences are all that is seen.
+        unsafe { written(qkv.len(), |d_qkv| self.heads_backward(qkv, d_y, d_qkv)) }
+    }
+
+    /// Writes all of d_qkv.
+    fn heads_backward<T: Element>(&self, qkv: &[T], d_y: &[T], d_qkv: &Shared<'_, T>) {
         let width = self.width();
-        let mut d_qkv = vec![T::ZERO; qkv.len()];
-        let shared = Shared::new(&mut d_qkv);
-        let squares = if self.dropout.is_some() { 3 } else { 2 };
-        self.for_each(squares, |scratch, sequence, head| {
+        let kept = self.kept.get().map_or(&[][..], Vec::as_slice);
+        self.for_each(2, |scratch, sequence, head| {
             let length = sequence.tokens.len();
             let square = [length, length];
-            let (p, rest) = scratch.split_at_mut(length * length);
-            let (d, kept) = rest.split_at_mut(length * length);
-            let drop = |matrix: &mut [T], kept: &[T]| {
-                matrix.iter_mut().zip(kept).for_each(|(value, kept)| *value *= *kept);
+            let (p, d) = scratch.split_at_mut(length * length);
+            let drop = |matrix: &mut [T]| {
+                if let Some(dropout) = &self.dropout {
+                    dropout.keep(&kept[self.pairs(sequence, head)], matrix);
+                }
             };
-            kept.fill(T::ONE);
-            self.drop(kept, sequence, head);
             let factors = self.factors(qkv, sequence, head);
             let d_y = &d_y[sequence.tokens.start * width + head * self.head..];
             let d_y = Matrix::new(d_y, [length, self.head], [width, 1]);
@@ -281,15 +312,15 @@ impl SelfAttention {
                 let first = sequence.tokens.start * 3 * width + part * width + head * self.head;
                 // SAFETY: each of q, k, v is asked for once; this head's columns of this sequence's rows are this
                 // task's alone.
-                unsafe { shared.tile(first, [length, self.head], 3 * width) }
+                unsafe { d_qkv.tile(first, [length, self.head], 3 * width) }
             };
             self.probabilities(&factors, sequence, p);
             d.copy_from_slice(p);
-            drop(d, kept);
+            drop(d);
             multiply(&mut out(2), false, Matrix::new(d, square, [length, 1]).transposed(), d_y);
             let mut d_p = MatrixMut::new(d, square, length);
             multiply(&mut d_p, false, d_y, factors.v.transposed());
-            drop(d, kept);
+            drop(d);
             let scale = self.scale::<T>();
             for (p, d) in p.chunks_exact(length).zip(d.chunks_exact_mut(length)) {
                 softmax_gradient_row(p, d);
@@ -298,7 +329,6 @@ impl SelfAttention {
             multiply(&mut out(0), false, Matrix::new(d, square, [length, 1]), factors.k);
             multiply(&mut out(1), false, Matrix::new(d, square, [length, 1]).transposed(), factors.q);
         });
-        d_qkv
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use crate::product::{Matrix, MatrixMut};
+use crate::product::{Matrix, MatrixMut, Shared};
 
 /// Whether this processor has the instructions.
 pub(crate) fn is_available() -> bool {
@@ -21,7 +21,7 @@ impl Bf16Product {
     /// Cannot be called.
     pub(crate) fn write(
         &self,
-        _: &mut [f32],
+        _: &Shared<'_, f32>,
         _: bool,
         _: impl Fn(&mut MatrixMut<'_, f32>, usize, usize) + Sync,
     ) {

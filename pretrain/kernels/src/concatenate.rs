@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::collected::collect;
 use crate::element::{Element, by_dtype, check_anywhere, elements, slice};
+use crate::product::{Shared, written};
 use crate::{Error, Result, composed};
 
 /// The rows of three tensors, one after the other, with gradients to all.
@@ -74,13 +75,19 @@ impl CustomOp3 for Concatenate {
         dims[0] = layouts.iter().map(|layout| layout.dims()[0]).sum();
         by_dtype!(first.dtype(), T => {
             let parts = [slice::<T>(first, first_layout)?, slice(second, second_layout)?, slice(third, third_layout)?];
-            let mut y = vec![T::ZERO; parts.iter().map(|part| part.len()).sum()];
-            let mut rest = y.as_mut_slice();
-            for part in parts {
-                let (own, others) = rest.split_at_mut(part.len());
-                own.par_chunks_mut(TILE).zip(part.par_chunks(TILE)).for_each(|(y, x)| y.copy_from_slice(x));
-                rest = others;
-            }
+            let copy = |y: &Shared<'_, T>| {
+                let mut start = 0;
+                for part in parts {
+                    part.par_chunks(TILE).enumerate().for_each(|(task, part)| {
+                        // SAFETY: these elements are this task's alone.
+                        let mut y = unsafe { y.tile(start + task * TILE, [1, part.len()], part.len()) };
+                        y.row(0).copy_from_slice(part);
+                    });
+                    start += part.len();
+                }
+            };
+            // SAFETY: the parts are all of y.
+            let y = unsafe { written(parts.iter().map(|part| part.len()).sum(), copy) };
             Ok((T::to_cpu_storage_owned(y), Shape::from(dims)))
         })
     }

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use crate::collected::collect;
 use crate::element::{Element, by_dtype, check_anywhere, check_vector, dims, elements, slice};
 use crate::precision::Precision;
-use crate::product::Matrix;
+use crate::product::{Matrix, Shared, written};
 use crate::softmax::{max_and_sum, softmax_row};
 use crate::tiles::{column_sums, tiled_product};
 use crate::{Error, Result, composed};
@@ -201,21 +201,17 @@ impl OfVocabulary {
 
     fn logits<T: Element>(&self, gathered: &[T], w: &[T], bias: &[T]) -> Vec<T> {
         let rows = gathered.len() / self.inputs;
-        let mut logits = vec![T::ZERO; rows * self.words];
         let gathered = Matrix::new(gathered, [rows, self.inputs], [self.inputs, 1]);
-        tiled_product(
-            self.precision,
-            &mut logits,
-            false,
-            gathered,
-            self.weight(w).transposed(),
-            |tile, _, column| {
+        let weight = self.weight(w).transposed();
+        let product = |logits: &Shared<'_, T>| {
+            tiled_product(self.precision, logits, false, gathered, weight, |tile, _, column| {
                 for row in 0..tile.row_count() {
                     tile.row(row).iter_mut().zip(&bias[column..]).for_each(|(logit, bias)| *logit += *bias);
                 }
-            },
-        );
-        logits
+            });
+        };
+        // SAFETY: a product writes all of its output.
+        unsafe { written(rows * self.words, product) }
     }
 
     fn forward<T: Element>(&self, x: &[T], w: &[T], bias: &[T]) -> (CpuStorage, Shape) {
@@ -253,17 +249,20 @@ impl OfVocabulary {
             });
             let d_logits = Matrix::new(&logits, [block.len(), self.words], [self.words, 1]);
             let mut d_rows = vec![T::ZERO; gathered.len()];
-            tiled_product(self.precision, &mut d_rows, false, d_logits, self.weight(w), |_, _, _| {});
+            let out = Shared::new(&mut d_rows);
+            tiled_product(self.precision, &out, false, d_logits, self.weight(w), |_, _, _| {});
             for (d_row, (row, _)) in d_rows.chunks_exact(self.inputs).zip(block) {
                 d_x[row * self.inputs..][..self.inputs].copy_from_slice(d_row);
             }
             let gathered = Matrix::new(&gathered, [block.len(), self.inputs], [self.inputs, 1]);
             let add = |sums: &mut [T]| {
-                tiled_product(self.precision, sums, true, d_logits.transposed(), gathered, |_, _, _| {});
+                let (sums, d_logits) = (Shared::new(sums), d_logits.transposed());
+                tiled_product(self.precision, &sums, true, d_logits, gathered, |_, _, _| {});
             };
             if collect(collected, add).is_none() {
                 let d_w = d_w.get_or_insert_with(|| vec![T::ZERO; w.len()]);
-                tiled_product(self.precision, d_w, index > 0, d_logits.transposed(), gathered, |_, _, _| {});
+                let (d_w, d_logits) = (Shared::new(d_w), d_logits.transposed());
+                tiled_product(self.precision, &d_w, index > 0, d_logits, gathered, |_, _, _| {});
             }
             let sums = column_sums(&logits, self.words);
             d_bias.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);

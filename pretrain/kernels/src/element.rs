@@ -4,7 +4,7 @@ use std::ops::{Deref, Neg};
 
 use candle_core::{CpuStorage, DType, Layout, Storage, Tensor, WithDType};
 
-use crate::product::{Matrix, MatrixMut};
+use crate::product::{Matrix, MatrixMut, Shared};
 use crate::{Error, Result, composed};
 
 /// f32 or f64.
@@ -19,9 +19,9 @@ pub(crate) trait Element: WithDType + std::fmt::Debug + Neg<Output = Self> {
     fn is_nan(self) -> bool;
     /// The same numbers, where the type is f32.
     fn of_f32(values: &mut [f32]) -> Option<&mut [Self]>;
-    /// As [`of_f32`](Self::of_f32), the other way.
-    fn as_f32(values: &mut [Self]) -> Option<&mut [f32]>;
-    /// As [`as_f32`](Self::as_f32), of a matrix.
+    /// As [`of_f32`](Self::of_f32), the other way, of an output.
+    fn shared_as_f32<'a, 'b>(out: &'a Shared<'b, Self>) -> Option<&'a Shared<'b, f32>>;
+    /// As [`of_f32`](Self::of_f32), the other way, of a matrix.
     fn matrix_as_f32(matrix: Matrix<'_, Self>) -> Option<Matrix<'_, f32>>;
     /// As [`of_f32`](Self::of_f32), of a part of an output.
     fn tile_of_f32<'a, 'b>(tile: &'a mut MatrixMut<'b, f32>) -> Option<&'a mut MatrixMut<'b, Self>>;
@@ -79,8 +79,8 @@ impl Element for f32 {
         Some(values)
     }
 
-    fn as_f32(values: &mut [Self]) -> Option<&mut [f32]> {
-        Some(values)
+    fn shared_as_f32<'a, 'b>(out: &'a Shared<'b, Self>) -> Option<&'a Shared<'b, f32>> {
+        Some(out)
     }
 
     fn matrix_as_f32(matrix: Matrix<'_, Self>) -> Option<Matrix<'_, f32>> {
@@ -115,7 +115,7 @@ impl Element for f64 {
         None
     }
 
-    fn as_f32(_: &mut [Self]) -> Option<&mut [f32]> {
+    fn shared_as_f32<'a, 'b>(_: &'a Shared<'b, Self>) -> Option<&'a Shared<'b, f32>> {
         None
     }
 

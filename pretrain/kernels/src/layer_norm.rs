@@ -5,8 +5,10 @@
 //! With `x̂ = (s - mean) / std`, `g = d_y weight`: `d_s = (g - Σ g / n - x̂ Σ g x̂ / n) / std`,
 //! `d_weight = Σ_rows d_y x̂`, `d_bias = Σ_rows d_y`.
 //!
-//! Bytes a number in f32: forward 8 (12 with a residual), backward 12 (16; 20 with dropout), as the statistics are taken
-//! again; about 10 and 25 operations. The backward of weight and bias adds blocks of 32 rows in order.
+//! Bytes a number in f32: forward 8 (12 with a residual, 13 with dropout), backward 12 (16; 21 with dropout), as the
+//! statistics are taken again; about 10 and 25 operations. The backward of weight and bias adds blocks of 32 rows in order.
+
+use std::sync::OnceLock;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithDType};
@@ -14,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::dropout::{Dropout, row_count};
 use crate::element::{Element, by_dtype, check_anywhere, check_vector, elements, slice};
+use crate::product::{Shared, written};
 use crate::simd::{Kernel, widest};
 use crate::sums::{sum, sum_of};
 use crate::{Error, Result, composed};
@@ -28,7 +31,7 @@ pub fn layer_norm(x: &Tensor, weight_n: &Tensor, bias_n: &Tensor, eps: f64) -> R
     if composed::is_needed(x) {
         return composed::layer_norm(x, weight_n, bias_n, eps);
     }
-    Ok(x.contiguous()?.apply_op2(&affine(weight_n, bias_n)?, LayerNorm { eps, dropout: None })?)
+    Ok(x.contiguous()?.apply_op2(&affine(weight_n, bias_n)?, LayerNorm::new(eps, None))?)
 }
 
 /// Normalises `dropout(x) + residual`; gradients reach both.
@@ -59,7 +62,7 @@ pub fn residual_layer_norm(
         let x = dropout.map_or_else(|| Ok(x.clone()), |dropout| composed::dropout(x, dropout))?;
         return composed::layer_norm(&(x + residual)?, weight_n, bias_n, eps);
     }
-    let norm = LayerNorm { eps, dropout: dropout.cloned() };
+    let norm = LayerNorm::new(eps, dropout.cloned());
     Ok(x.contiguous()?.apply_op3(&residual.contiguous()?, &affine(weight_n, bias_n)?, norm)?)
 }
 
@@ -67,7 +70,7 @@ const OP: &str = "layer_norm";
 /// Rows of one task, and of one partial sum of the gradients to weight and bias.
 const ROWS: usize = 32;
 
-fn check_arguments(x: &Tensor, weight_n: &Tensor, bias_n: &Tensor) -> Result<()> {
+pub(crate) fn check_arguments(x: &Tensor, weight_n: &Tensor, bias_n: &Tensor) -> Result<()> {
     let width = x.dims().last().copied().unwrap_or(0);
     if width == 0 {
         let expected = "[..., n], n not 0".to_owned();
@@ -79,28 +82,35 @@ fn check_arguments(x: &Tensor, weight_n: &Tensor, bias_n: &Tensor) -> Result<()>
 }
 
 /// Weight and bias as one tensor \[2, n\]: an operation has three inputs at most.
-fn affine(weight_n: &Tensor, bias_n: &Tensor) -> Result<Tensor> {
+pub(crate) fn affine(weight_n: &Tensor, bias_n: &Tensor) -> Result<Tensor> {
     Ok(Tensor::stack(&[weight_n, bias_n], 0)?)
 }
 
-struct LayerNorm {
+pub(crate) struct LayerNorm {
     eps: f64,
     dropout: Option<Dropout>,
+    /// Which numbers of x were kept, if any were dropped.
+    kept: OnceLock<Vec<u8>>,
 }
 
 impl LayerNorm {
+    pub(crate) fn new(eps: f64, dropout: Option<Dropout>) -> Self {
+        Self { eps, dropout, kept: OnceLock::new() }
+    }
+
     /// `s` of one row; `buffer` holds it where it is not x itself.
     fn row<'a, T: Element>(
         &self,
         row: usize,
         x: &'a [T],
+        kept: &[u8],
         residual: Option<&[T]>,
         buffer: &'a mut [T],
     ) -> &'a [T] {
         let Some(residual) = residual else { return x };
         buffer.copy_from_slice(x);
         if let Some(dropout) = &self.dropout {
-            dropout.apply(dropout.row_number(row), buffer);
+            dropout.keep(kept, buffer);
         }
         let residual = &residual[row * x.len()..];
         buffer.iter_mut().zip(residual).for_each(|(sum, residual)| *sum += *residual);
@@ -115,25 +125,40 @@ impl LayerNorm {
         [mean, 1.0 / (variance + self.eps).sqrt()]
     }
 
-    fn forward<T: Element>(&self, x: &[T], residual: Option<&[T]>, affine: &[T]) -> Vec<T> {
+    pub(crate) fn forward<T: Element>(&self, x: &[T], residual: Option<&[T]>, affine: &[T]) -> Vec<T> {
         let width = affine.len() / 2;
         let (weight, bias) = affine.split_at(width);
-        let mut y = vec![T::ZERO; x.len()];
-        y.par_chunks_mut(ROWS * width).zip(x.par_chunks(ROWS * width)).enumerate().for_each(
-            |(task, (y, x))| {
+        let of_rows = |y: &Shared<'_, T>, all_kept: &Shared<'_, u8>| {
+            x.par_chunks(ROWS * width).enumerate().for_each(|(task, x)| {
                 let mut buffer = vec![T::ZERO; width];
-                for (row, (y, x)) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).enumerate() {
-                    let s = self.row(task * ROWS + row, x, residual, &mut buffer);
+                for (row, x) in x.chunks_exact(width).enumerate() {
+                    let row = task * ROWS + row;
+                    // SAFETY: this row is this task's alone.
+                    let mut y = unsafe { y.tile(row * width, [1, width], width) };
+                    let mut kept = self.dropout.as_ref().map(|dropout| {
+                        // SAFETY: as above.
+                        let mut kept = unsafe { all_kept.tile(row * width, [1, width], width) };
+                        dropout.draw(dropout.row_number(row), kept.row(0));
+                        kept
+                    });
+                    let kept = kept.as_mut().map_or(&[][..], |kept| kept.row(0));
+                    let s = self.row(row, x, kept, residual, &mut buffer);
                     let statistics = self.statistics(s);
-                    widest(Normalise { s, weight, bias, statistics, y });
+                    widest(Normalise { s, weight, bias, statistics, y: y.row(0) });
                 }
-            },
-        );
+            });
+        };
+        let n_kept = if self.dropout.is_some() { x.len() } else { 0 };
+        let mut kept = Vec::new();
+        // SAFETY: the rows are all of y, and of what is kept where something is dropped.
+        let y = unsafe { written(x.len(), |y| kept = written(n_kept, |kept| of_rows(y, kept))) };
+        // One forward, one value: an operation is applied once.
+        self.kept.get_or_init(|| kept);
         y
     }
 
     /// Gradients to s, to dropout's x if that is another, and to `[weight, bias]`.
-    fn backward<T: Element>(
+    pub(crate) fn backward<T: Element>(
         &self,
         x: &[T],
         residual: Option<&[T]>,
@@ -142,37 +167,45 @@ impl LayerNorm {
     ) -> (Vec<T>, Option<Vec<T>>, Vec<T>) {
         let width = affine.len() / 2;
         let weight = &affine[..width];
-        let mut d_s = vec![T::ZERO; x.len()];
+        let kept = self.kept.get().map_or(&[][..], Vec::as_slice);
         let tile = ROWS * width;
-        let tiles = d_s.par_chunks_mut(tile).zip(x.par_chunks(tile).zip(d_y.par_chunks(tile)));
-        let partial: Vec<Vec<f64>> = tiles
-            .enumerate()
-            .map(|(task, (d_s, (x, d_y)))| {
-                let mut buffer = vec![T::ZERO; width];
-                let mut sums = vec![0.0; 2 * width];
-                let (d_weight, d_bias) = sums.split_at_mut(width);
-                let rows = x.chunks_exact(width).zip(d_y.chunks_exact(width));
-                for (row, (d_s, (x, d_y))) in d_s.chunks_exact_mut(width).zip(rows).enumerate() {
-                    let s = self.row(task * ROWS + row, x, residual, &mut buffer);
-                    let statistics = self.statistics(s);
-                    widest(Gradient { s, weight, d_y, statistics, d_s, d_weight, d_bias });
-                }
-                sums
-            })
-            .collect();
+        let of_rows = |all_d_s: &Shared<'_, T>, all_d_x: &Shared<'_, T>| -> Vec<Vec<f64>> {
+            let tiles = x.par_chunks(tile).zip(d_y.par_chunks(tile)).enumerate();
+            tiles
+                .map(|(task, (x, d_y))| {
+                    let mut buffer = vec![T::ZERO; width];
+                    let mut sums = vec![0.0; 2 * width];
+                    let (d_weight, d_bias) = sums.split_at_mut(width);
+                    for (row, (x, d_y)) in x.chunks_exact(width).zip(d_y.chunks_exact(width)).enumerate() {
+                        let row = task * ROWS + row;
+                        let kept = kept.get(row * width..(row + 1) * width).unwrap_or_default();
+                        let s = self.row(row, x, kept, residual, &mut buffer);
+                        let statistics = self.statistics(s);
+                        // SAFETY: this row is this task's alone.
+                        let mut d_s = unsafe { all_d_s.tile(row * width, [1, width], width) };
+                        let d_s = d_s.row(0);
+                        widest(Gradient { s, weight, d_y, statistics, d_s, d_weight, d_bias });
+                        if let Some(dropout) = &self.dropout {
+                            // SAFETY: as above.
+                            let mut d_x = unsafe { all_d_x.tile(row * width, [1, width], width) };
+                            d_x.row(0).copy_from_slice(d_s);
+                            dropout.keep(kept, d_x.row(0));
+                        }
+                    }
+                    sums
+                })
+                .collect()
+        };
+        let n_dropped = if self.dropout.is_some() { x.len() } else { 0 };
+        let (mut d_x, mut partial) = (Vec::new(), Vec::new());
+        // SAFETY: the rows are all of d_s, and of d_x where something is dropped.
+        let d_s =
+            unsafe { written(x.len(), |d_s| d_x = written(n_dropped, |d_x| partial = of_rows(d_s, d_x))) };
+        let d_x = self.dropout.is_some().then_some(d_x);
         let mut d_affine = vec![0.0; 2 * width];
         for partial in partial {
             d_affine.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
         }
-        let d_x = self.dropout.as_ref().map(|dropout| {
-            let mut d_x = d_s.clone();
-            d_x.par_chunks_mut(tile).enumerate().for_each(|(task, d_x)| {
-                for (row, d_x) in d_x.chunks_exact_mut(width).enumerate() {
-                    dropout.apply(dropout.row_number(task * ROWS + row), d_x);
-                }
-            });
-            d_x
-        });
         (d_s, d_x, d_affine.into_iter().map(T::from_f64).collect())
     }
 

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::collected::collect;
 use crate::element::{Element, by_dtype, check_anywhere, check_vector, dims, elements, slice};
 use crate::precision::Precision;
-use crate::product::{Matrix, MatrixMut, Shared};
+use crate::product::{Matrix, MatrixMut, Shared, written};
 use crate::simd::{Kernel, widest};
 use crate::tiles::{NARROW, column_sums, tiled_product};
 use crate::{Error, Result, composed};
@@ -58,8 +58,8 @@ const OUTPUTS: usize = 32;
 const FEW: usize = 4;
 
 pub(crate) struct Linear {
-    precision: Precision,
-    rows: usize,
+    pub(crate) precision: Precision,
+    pub(crate) rows: usize,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
 }
@@ -97,16 +97,16 @@ impl Linear {
         }
         let weight = Matrix::new(w, [self.outputs, self.inputs], [self.inputs, 1]).transposed();
         if self.rows == 0 || self.rows >= FEW {
-            let mut y = vec![T::ZERO; self.rows * self.outputs];
             let x = Matrix::new(x, [self.rows, self.inputs], [self.inputs, 1]);
-            tiled_product(self.precision, &mut y, false, x, weight, finish);
-            return y;
+            let product = |y: &Shared<'_, T>| tiled_product(self.precision, y, false, x, weight, finish);
+            // SAFETY: a product writes all of its output.
+            return unsafe { written(self.rows * self.outputs, product) };
         }
         let mut filled = vec![T::ZERO; FEW * self.inputs];
         filled[..x.len()].copy_from_slice(x);
         let mut y = vec![T::ZERO; FEW * self.outputs];
         let x = Matrix::new(&filled, [FEW, self.inputs], [self.inputs, 1]);
-        tiled_product(self.precision, &mut y, false, x, weight, |_, _, _| {});
+        tiled_product(self.precision, &Shared::new(&mut y), false, x, weight, |_, _, _| {});
         y.truncate(self.rows * self.outputs);
         finish(&mut MatrixMut::new(&mut y, [self.rows, self.outputs], self.outputs), 0, 0);
         y
@@ -135,7 +135,7 @@ impl Linear {
         y
     }
 
-    /// `d_x = d_y w`, `d_w = d_yᵀ x` and `d_bias = Σ_rows d_y`, in tiles that the sizes fix.
+    /// The gradients to x, w and bias, of those that are tracked and not collected.
     pub(crate) fn backward<T: Element>(
         &self,
         x: &Tensor,
@@ -143,25 +143,42 @@ impl Linear {
         bias: Option<&Tensor>,
         d_y: &[T],
     ) -> candle_core::Result<[Option<Tensor>; 3]> {
-        let product = |like: &Tensor, lhs: Matrix<'_, T>, rhs: Matrix<'_, T>| {
-            let mut out = vec![T::ZERO; like.elem_count()];
-            tiled_product(self.precision, &mut out, false, lhs, rhs, |_, _, _| {});
-            Tensor::from_vec(out, like.shape(), like.device())
-        };
         let (x_guard, w_guard) = (x.storage_and_layout(), w.storage_and_layout());
-        let d_y_matrix = Matrix::new(d_y, [self.rows, self.outputs], [self.outputs, 1]);
         let d_x = || {
-            let w = Matrix::new(elements::<T>(&w_guard)?, [self.outputs, self.inputs], [self.inputs, 1]);
-            product(x, d_y_matrix, w)
+            let d_x = self.input_gradient(elements::<T>(&w_guard)?, d_y);
+            Tensor::from_vec(d_x, x.shape(), x.device())
         };
+        let d_x = x.track_op().then(d_x).transpose()?;
+        let [d_w, d_bias] = self.parameter_gradients(elements::<T>(&x_guard)?, w, bias, d_y)?;
+        Ok([d_x, d_w, d_bias])
+    }
+
+    /// `d_x = d_y w`, in tiles that the sizes fix.
+    pub(crate) fn input_gradient<T: Element>(&self, w: &[T], d_y: &[T]) -> Vec<T> {
+        let w = Matrix::new(w, [self.outputs, self.inputs], [self.inputs, 1]);
+        self.product(self.rows * self.inputs, self.d_y(d_y), w)
+    }
+
+    /// `d_w = d_yᵀ x` and `d_bias = Σ_rows d_y`, of those that are tracked and not collected, in tiles that the sizes fix.
+    pub(crate) fn parameter_gradients<T: Element>(
+        &self,
+        x: &[T],
+        w: &Tensor,
+        bias: Option<&Tensor>,
+        d_y: &[T],
+    ) -> candle_core::Result<[Option<Tensor>; 2]> {
         let d_w = || {
-            let x = Matrix::new(elements::<T>(&x_guard)?, [self.rows, self.inputs], [self.inputs, 1]);
+            let x = Matrix::new(x, [self.rows, self.inputs], [self.inputs, 1]);
+            let d_y = self.d_y(d_y).transposed();
             let add = |sums: &mut [T]| {
-                tiled_product(self.precision, sums, true, d_y_matrix.transposed(), x, |_, _, _| {})
+                tiled_product(self.precision, &Shared::new(sums), true, d_y, x, |_, _, _| {})
             };
             match collect(w, add) {
                 Some(()) => Ok(None),
-                None => product(w, d_y_matrix.transposed(), x).map(Some),
+                None => {
+                    let d_w = self.product(self.outputs * self.inputs, d_y, x);
+                    Tensor::from_vec(d_w, w.shape(), w.device()).map(Some)
+                }
             }
         };
         let d_bias = |bias: &Tensor| {
@@ -178,10 +195,19 @@ impl Linear {
             }
         };
         Ok([
-            x.track_op().then(d_x).transpose()?,
             w.track_op().then(d_w).transpose()?.flatten(),
             bias.filter(|bias| bias.track_op()).map(d_bias).transpose()?.flatten(),
         ])
+    }
+
+    fn d_y<'a, T: Element>(&self, d_y: &'a [T]) -> Matrix<'a, T> {
+        Matrix::new(d_y, [self.rows, self.outputs], [self.outputs, 1])
+    }
+
+    fn product<T: Element>(&self, length: usize, lhs: Matrix<'_, T>, rhs: Matrix<'_, T>) -> Vec<T> {
+        let product = |out: &Shared<'_, T>| tiled_product(self.precision, out, false, lhs, rhs, |_, _, _| {});
+        // SAFETY: a product writes all of its output.
+        unsafe { written(length, product) }
     }
 }
 

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use crate::element::{Element, by_dtype, check_anywhere, check_vector, elements, slice};
 use crate::linear::Linear;
 use crate::precision::Precision;
-use crate::product::Shared;
+use crate::product::{Shared, written};
 use crate::simd::{Kernel, widest};
 use crate::{Result, composed};
 
@@ -40,7 +40,7 @@ pub fn linear_gelu_in(precision: Precision, x_bi: &Tensor, w_oi: &Tensor, bias_o
         return composed::linear_gelu(precision, x_bi, w_oi, bias_o);
     }
     let tracked = x_bi.track_op() || w_oi.track_op() || bias_o.track_op();
-    let op = LinearGelu { linear, z: tracked.then(OnceLock::new) };
+    let op = LinearGelu::new(linear, tracked);
     Ok(x_bi.contiguous()?.apply_op3(&w_oi.contiguous()?, &bias_o.contiguous()?, op)?)
 }
 
@@ -48,14 +48,19 @@ const OP: &str = "linear_gelu";
 /// Elements of one task.
 const TILE: usize = 1 << 14;
 
-struct LinearGelu {
-    linear: Linear,
+pub(crate) struct LinearGelu {
+    pub(crate) linear: Linear,
     /// What went into the activation, if anyone will ask.
     z: Option<OnceLock<CpuStorage>>,
 }
 
 impl LinearGelu {
-    fn forward<T: Gaussian>(&self, x: &[T], w: &[T], bias: &[T]) -> Vec<T> {
+    /// With memory for backward, if it is `tracked`.
+    pub(crate) fn new(linear: Linear, tracked: bool) -> Self {
+        Self { linear, z: tracked.then(OnceLock::new) }
+    }
+
+    pub(crate) fn forward<T: Gaussian>(&self, x: &[T], w: &[T], bias: &[T]) -> Vec<T> {
         let columns = self.linear.outputs;
         let Some(kept) = &self.z else {
             return self.linear.forward(x, w, Some(bias), |tile, _, _| {
@@ -64,34 +69,38 @@ impl LinearGelu {
                 }
             });
         };
-        let mut y = vec![T::ZERO; x.len() / self.linear.inputs * columns];
-        let shared = Shared::new(&mut y);
-        let z = self.linear.forward(x, w, Some(bias), |tile, first_row, first_column| {
-            for row in 0..tile.row_count() {
-                let z = tile.row(row);
-                // SAFETY: the tile's place in y is the tile's alone.
-                let mut y =
-                    unsafe { shared.tile((first_row + row) * columns + first_column, [1, z.len()], columns) };
-                widest(Forward { z, y: y.row(0) });
-            }
-        });
-        // One forward, one value: an operation is applied once.
-        kept.get_or_init(|| T::to_cpu_storage_owned(z));
-        y
+        let of_tiles = |y: &Shared<'_, T>| {
+            let z = self.linear.forward(x, w, Some(bias), |tile, first_row, first_column| {
+                for row in 0..tile.row_count() {
+                    let z = tile.row(row);
+                    let place = (first_row + row) * columns + first_column;
+                    // SAFETY: the tile's place in y is the tile's alone.
+                    let mut y = unsafe { y.tile(place, [1, z.len()], columns) };
+                    widest(Forward { z, y: y.row(0) });
+                }
+            });
+            // One forward, one value: an operation is applied once.
+            kept.get_or_init(|| T::to_cpu_storage_owned(z));
+        };
+        // SAFETY: the tiles are all of z.
+        unsafe { written(x.len() / self.linear.inputs * columns, of_tiles) }
     }
 
-    fn d_z<T: Gaussian>(&self, d_y: &[T]) -> candle_core::Result<Vec<T>> {
+    /// The gradient to what goes into the activation.
+    pub(crate) fn d_z<T: Gaussian>(&self, d_y: &[T]) -> candle_core::Result<Vec<T>> {
         let Some(z) = self.z.as_ref().and_then(OnceLock::get) else {
             candle_core::bail!("linear_gelu: backward of an operation that was built without gradients")
         };
         let z = T::cpu_storage_as_slice(z)?;
-        let mut d_z = vec![T::ZERO; z.len()];
-        d_z.par_chunks_mut(TILE).zip(z.par_chunks(TILE).zip(d_y.par_chunks(TILE))).for_each(
-            |(d_z, (z, d_y))| {
-                widest(Backward { z, d_y, d_z });
-            },
-        );
-        Ok(d_z)
+        let of_tiles = |d_z: &Shared<'_, T>| {
+            z.par_chunks(TILE).zip(d_y.par_chunks(TILE)).enumerate().for_each(|(task, (z, d_y))| {
+                // SAFETY: these numbers are this task's alone.
+                let mut d_z = unsafe { d_z.tile(task * TILE, [1, z.len()], z.len()) };
+                widest(Backward { z, d_y, d_z: d_z.row(0) });
+            });
+        };
+        // SAFETY: the tiles are all of z, beside which d_y has as many numbers.
+        Ok(unsafe { written(z.len(), of_tiles) })
     }
 }
 

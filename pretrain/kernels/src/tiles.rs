@@ -17,38 +17,38 @@ pub(crate) const NARROW: usize = 64;
 /// Sides of the tiles.
 const TILE: usize = 384;
 
-/// `out = lhs · rhs`, or `out += lhs · rhs`, then `finish(tile, first row, first column)` while the tile is in cache.
+/// `out = lhs · rhs`, or `out += lhs · rhs`, then `finish(tile, first row, first column)` while the tile is in cache. Nobody else
+/// has a part of `out`, and without `accumulate` all of it is written before it is read.
 pub(crate) fn tiled_product<T: Element>(
     precision: Precision,
-    out: &mut [T],
+    out: &Shared<'_, T>,
     accumulate: bool,
     lhs: Matrix<'_, T>,
     rhs: Matrix<'_, T>,
     finish: impl Fn(&mut MatrixMut<'_, T>, usize, usize) + Sync,
 ) {
     let [rows, columns] = [lhs.row_count(), rhs.column_count()];
-    assert!(out.len() == rows * columns);
-    if out.is_empty() {
+    assert!(out.length() == rows * columns);
+    if out.length() == 0 {
         return;
     }
     if precision == Precision::Bf16
         && let (Some(lhs), Some(rhs)) = (T::matrix_as_f32(lhs), T::matrix_as_f32(rhs))
         && let Some(product) = Bf16Product::new(lhs, rhs)
-        && let Some(out) = T::as_f32(out)
+        && let Some(out) = T::shared_as_f32(out)
     {
         return product.write(out, accumulate, |tile, row, column| {
             finish(T::tile_of_f32(tile).expect("the factors were f32"), row, column);
         });
     }
     let (tiles_r, tiles_c) = (rows.div_ceil(TILE), columns.div_ceil(TILE));
-    let shared = Shared::new(out);
     (0..tiles_r * tiles_c).into_par_iter().for_each(|task| {
         let (tile_r, tile_c) = (task % tiles_r, task / tiles_r);
         // Even parts: none is so small that its product would take another way.
         let (r, end_r) = (tile_r * rows / tiles_r, (tile_r + 1) * rows / tiles_r);
         let (c, end_c) = (tile_c * columns / tiles_c, (tile_c + 1) * columns / tiles_c);
         // SAFETY: this tile is this task's alone.
-        let mut out = unsafe { shared.tile(r * columns + c, [end_r - r, end_c - c], columns) };
+        let mut out = unsafe { out.tile(r * columns + c, [end_r - r, end_c - c], columns) };
         if lhs.column_count() > 0 {
             let rhs = rhs.transposed().rows(c, end_c - c).transposed();
             multiply(&mut out, accumulate, lhs.rows(r, end_r - r), rhs);

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 use pretrain_kernels::{
-    Attention, AttentionMask, Dropout, Sequences, attention, concatenate, layer_norm, residual_layer_norm,
-    tanh,
+    Attention, AttentionMask, Dropout, Sequences, attention, attention_sublayer, concatenate,
+    feed_forward_sublayer, layer_norm, residual_layer_norm, tanh,
 };
 
 use super::batch::Batch;
@@ -173,14 +173,16 @@ impl Layer {
         only: Option<&[u32]>,
         drop: &dyn Fn(Place, f64) -> Option<Dropout>,
     ) -> Result<Tensor> {
-        let qkv_t3h = self.qkv()?.forward(x_th)?;
+        let qkv = self.qkv()?;
         let dropout = drop(Place::Attention(self.number), self.attention_rate);
         let how = Attention { heads: self.heads, sequences, mask, dropout: dropout.as_ref() };
-        let seen_th = attention(&qkv_t3h, &how)?;
-        match only {
-            Some(only) => self.after_attention(&rows(&seen_th, only)?, &rows(x_th, only)?, drop),
-            None => self.after_attention(&seen_th, x_th, drop),
+        if let Some(only) = only {
+            let seen_th = attention(&qkv.forward(x_th)?, &how)?;
+            return self.after_attention(&rows(&seen_th, only)?, &rows(x_th, only)?, drop);
         }
+        let dropout = drop(Place::AttentionOutput(self.number), self.hidden_rate);
+        let end = self.attention_output.end(&self.attention_norm, dropout.as_ref());
+        self.feed_forward(&attention_sublayer(x_th, qkv.parameters(), &how, &end)?, drop)
     }
 
     /// One product that makes queries, keys and values.
@@ -206,10 +208,12 @@ impl Layer {
         let x_th =
             residual_layer_norm(&y_th, x_th, dropout.as_ref(), &norm.weight_h, &norm.bias_h, norm.eps)?;
 
-        let inner_ti = self.intermediate.forward_gelu(&x_th)?;
-        let y_th = self.output.forward(&inner_ti)?;
+        self.feed_forward(&x_th, drop)
+    }
+
+    fn feed_forward(&self, x_th: &Tensor, drop: &dyn Fn(Place, f64) -> Option<Dropout>) -> Result<Tensor> {
         let dropout = drop(Place::Output(self.number), self.hidden_rate);
-        let norm = &self.output_norm;
-        Ok(residual_layer_norm(&y_th, &x_th, dropout.as_ref(), &norm.weight_h, &norm.bias_h, norm.eps)?)
+        let end = self.output.end(&self.output_norm, dropout.as_ref());
+        Ok(feed_forward_sublayer(x_th, self.intermediate.parameters(), &end)?)
     }
 }

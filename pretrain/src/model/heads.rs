@@ -1,7 +1,10 @@
 //! Heads: what is asked of the encoder's output.
 
 use candle_core::Tensor;
-use pretrain_kernels::{CrossEntropy, Precision, linear_gelu_in, linear_in, vocabulary_cross_entropy_in};
+use pretrain_kernels::{
+    Affine, CrossEntropy, Dropout, Precision, SublayerEnd, linear_gelu_in, linear_in,
+    vocabulary_cross_entropy_in,
+};
 
 use super::config::ModelConfig;
 use super::encoder::Norm;
@@ -36,6 +39,22 @@ impl Linear {
     /// Shapes that do not fit.
     pub fn forward(&self, x_bi: &Tensor) -> Result<Tensor> {
         Ok(linear_in(self.precision, x_bi, &self.w_oi, Some(&self.bias_o))?)
+    }
+
+    pub(super) fn parameters(&self) -> Affine<'_> {
+        Affine { w_oi: &self.w_oi, bias_o: &self.bias_o }
+    }
+
+    /// As the last product of a sublayer.
+    pub(super) fn end<'a>(&'a self, norm: &'a Norm, dropout: Option<&'a Dropout>) -> SublayerEnd<'a> {
+        SublayerEnd {
+            precision: self.precision,
+            output: self.parameters(),
+            dropout,
+            weight_n: &norm.weight_h,
+            bias_n: &norm.bias_h,
+            eps: norm.eps,
+        }
     }
 
     /// `gelu(x Wᵀ + b)`

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use pretrain_comm::Collective;
-use pretrain_kernels::backward_into;
+use pretrain_kernels::{backward_into, squared_norm};
 use rayon::prelude::*;
 
 use crate::{Error, Parameters, Result};
@@ -126,10 +126,8 @@ impl Gradients {
     /// [`Error::NotFinite`] with the first parameter whose gradient is not.
     pub fn clip(&mut self, parameters: &Parameters, bound: Option<f64>, step: u64) -> Result<f64> {
         let entries: Vec<_> = parameters.iter().collect();
-        let squares: Vec<f64> = entries
-            .par_iter()
-            .map(|parameter| self.values[parameter.range()].iter().map(|x| f64::from(*x).powi(2)).sum())
-            .collect();
+        let squares: Vec<f64> =
+            entries.par_iter().map(|parameter| squared_norm(&self.values[parameter.range()])).collect();
         if let Some(i) = squares.iter().position(|sum| !sum.is_finite()) {
             let tensor = entries[i].name().to_owned();
             return Err(Error::NotFinite { what: "a gradient", tensor, step });
@@ -143,7 +141,7 @@ impl Gradients {
 
     /// Back to nothing, for the next step.
     pub fn clear(&mut self) {
-        self.values.fill(0.0);
+        self.values.par_chunks_mut(BUCKET).for_each(|values| values.fill(0.0));
     }
 
     /// All numbers end to end, in the order of the parameters.

@@ -1,8 +1,8 @@
 //! 8 x 48 sums in registers.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_load_si512, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
+    __m512, __m512bh, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_dpbf16_ps,
+    _mm512_load_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
 };
 
 use super::panels::{LINES, Pairs};
@@ -37,14 +37,30 @@ impl Target {
     }
 }
 
-/// `out[r, c] = Σ_k lhs[first_row + r, k] rhs[k, c]`, or adds that.
+/// `out[r, c] = Σ_k lhs[first_row + r, k] rhs[k, c]`, or adds that. `ahead` is what will be read soon.
 ///
 /// # Safety
 ///
 /// The matrix of the target is still borrowed.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn add_products(lhs: &[Pairs], first_row: usize, rhs: [&[Pairs]; VECTORS], target: Target) {
+pub(super) unsafe fn add_products(
+    lhs: &[Pairs],
+    first_row: usize,
+    rhs: [&[Pairs]; VECTORS],
+    ahead: [&[Pairs]; VECTORS],
+    target: Target,
+) {
     let n_pairs = lhs.len();
+    // where sums go may be far: a gradient is added to what lies in memory
+    for row in 0..target.rows {
+        for first in (0..target.columns).step_by(LINES) {
+            let place = target.pointer.wrapping_add(row * target.row_stride + first);
+            _mm_prefetch::<_MM_HINT_T0>(place.cast());
+        }
+    }
+    for pairs in ahead.into_iter().flatten() {
+        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(pairs).cast());
+    }
     assert!(rhs.iter().all(|rhs| rhs.len() == n_pairs) && first_row + ROWS <= LINES);
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
     for pair in 0..n_pairs {

@@ -47,7 +47,7 @@ const TILE_COLUMNS: usize = 384;
 /// Columns of a tile that rewrites its part of `rhs`: more tiles to deal.
 const LONE_COLUMNS: usize = 192;
 /// Pairs of k that pass at once.
-const PAIRS: usize = 160;
+const PAIRS: usize = 192;
 /// Columns of a group, whose sums stand in registers side by side.
 const GROUP: usize = VECTORS * LINES;
 
@@ -72,24 +72,23 @@ impl<'a> Bf16Product<'a> {
     /// `out = lhs · rhs`, or `out += lhs · rhs`, then `finish(tile, first row, first column)` while the tile is in cache.
     pub(crate) fn write(
         &self,
-        out: &mut [f32],
+        out: &Shared<'_, f32>,
         accumulate: bool,
         finish: impl Fn(&mut MatrixMut<'_, f32>, usize, usize) + Sync,
     ) {
         let (rows, columns) = (self.rows, self.columns);
-        assert!(out.len() == rows * columns);
-        if out.is_empty() {
+        assert!(out.length() == rows * columns);
+        if out.length() == 0 {
             return;
         }
         let widest = if matches!(self.rhs, Rhs::Ready(_)) { TILE_COLUMNS } else { LONE_COLUMNS };
         let (rows_r, columns_c) = (even(rows, TILE_ROWS, LINES), even(columns, widest, GROUP));
         let (tiles_r, tiles_c) = (rows.div_ceil(rows_r), columns.div_ceil(columns_c));
-        let shared = Shared::new(out);
         (0..tiles_r * tiles_c).into_par_iter().with_max_len(1).for_each(|task| {
             let (r, c) = (task % tiles_r * rows_r, task / tiles_r * columns_c);
             let sides = [rows_r.min(rows - r), columns_c.min(columns - c)];
             // SAFETY: this tile is this task's alone.
-            let mut out = unsafe { shared.tile(r * columns + c, sides, columns) };
+            let mut out = unsafe { out.tile(r * columns + c, sides, columns) };
             self.tile(&mut out, [r, c], sides, accumulate);
             finish(&mut out, r, c);
         });
@@ -106,37 +105,52 @@ impl<'a> Bf16Product<'a> {
             (0..rows).for_each(|row| out.row(row).fill(0.0));
         }
         let n_blocks = self.n_pairs.div_ceil(PAIRS);
+        let n_groups = columns.div_ceil(GROUP);
+        let pairs_of = |block: usize| block * self.n_pairs / n_blocks..(block + 1) * self.n_pairs / n_blocks;
+        // the panels of a group that are ready; missing ones are its first: their sums are not written
+        let ready = |panels: &'_ Panels, step: usize| -> [std::ops::Range<usize>; VECTORS] {
+            let (pairs, column) = (pairs_of(step / n_groups), step % n_groups * GROUP);
+            std::array::from_fn(|vector| {
+                let is_there = vector * LINES < columns - column;
+                panels.place((c + column) / LINES + if is_there { vector } else { 0 }, pairs.clone())
+            })
+        };
         let mut own = None;
-        for block in 0..n_blocks {
-            let pairs = block * self.n_pairs / n_blocks..(block + 1) * self.n_pairs / n_blocks;
-            for column in (0..columns).step_by(GROUP) {
-                let n_columns = GROUP.min(columns - column);
-                let first_panel = (c + column) / LINES;
-                let rhs = match &self.rhs {
-                    Rhs::Ready(panels) => panels,
-                    Rhs::AsItIs(matrix) => {
-                        let lines = matrix.rows(c + column, n_columns);
-                        let space = own.take();
-                        own.insert(Panels::of_pairs(lines, pairs.clone(), space))
-                    }
-                };
-                let (first_panel, rhs_pairs) = match &self.rhs {
-                    Rhs::Ready(_) => (first_panel, pairs.clone()),
-                    Rhs::AsItIs(_) => (0, 0..pairs.len()),
-                };
-                let rhs: [&[_]; VECTORS] = std::array::from_fn(|vector| {
-                    // a group's missing panels are its first: their sums are not written
-                    let is_there = vector * LINES < n_columns;
-                    rhs.part(first_panel + if is_there { vector } else { 0 }, rhs_pairs.clone())
-                });
-                for row in (0..rows).step_by(ROWS) {
-                    let lhs = self.lhs.part((r + row) / LINES, pairs.clone());
-                    let accumulate = accumulate || block > 0;
-                    let target =
-                        Target::new(out, [row, column], [ROWS.min(rows - row), n_columns], accumulate);
-                    // SAFETY: the processor has the instructions: `new` saw to it.
-                    unsafe { add_products(lhs, row % LINES, rhs, target) };
+        for step in 0..n_blocks * n_groups {
+            let (block, column) = (step / n_groups, step % n_groups * GROUP);
+            let (pairs, n_columns) = (pairs_of(block), GROUP.min(columns - column));
+            let accumulate = accumulate || block > 0;
+            let (panels, now, next) = match &self.rhs {
+                Rhs::Ready(panels) => {
+                    let next = (step + 1 < n_blocks * n_groups).then(|| ready(panels, step + 1));
+                    (panels, ready(panels, step), next)
                 }
+                Rhs::AsItIs(matrix) => {
+                    let lines = matrix.rows(c + column, n_columns);
+                    let space = own.take();
+                    let panels: &Panels = own.insert(Panels::of_pairs(lines, pairs.clone(), space));
+                    let place = |vector: usize| {
+                        let is_there = vector * LINES < n_columns;
+                        panels.place(if is_there { vector } else { 0 }, 0..pairs.len())
+                    };
+                    (panels, std::array::from_fn(place), None)
+                }
+            };
+            let now = now.map(|place| panels.at(place));
+            let n_calls = rows.div_ceil(ROWS);
+            for call in 0..n_calls {
+                let row = call * ROWS;
+                let lhs = self.lhs.at(self.lhs.place((r + row) / LINES, pairs.clone()));
+                // each call asks for a part of what the calls of the next step read
+                let ahead = next.clone().map_or([&[][..]; VECTORS], |next| {
+                    next.map(|place| {
+                        let panel = panels.at(place);
+                        &panel[call * panel.len() / n_calls..(call + 1) * panel.len() / n_calls]
+                    })
+                });
+                let target = Target::new(out, [row, column], [ROWS.min(rows - row), n_columns], accumulate);
+                // SAFETY: the processor has the instructions: `new` saw to it.
+                unsafe { add_products(lhs, row % LINES, now, ahead, target) };
             }
         }
     }

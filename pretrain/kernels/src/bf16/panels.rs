@@ -4,9 +4,10 @@
 //! of k, 16 times the line's two numbers. Lines and numbers that are missing are 0.
 
 use std::arch::x86_64::{
-    __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
-    _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512,
-    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_cvtne2ps_pbh, _mm512_loadu_si512,
+    _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -58,9 +59,14 @@ impl Panels {
         Self { pairs, n_pairs }
     }
 
-    /// Some pairs of one panel.
-    pub(super) fn part(&self, panel: usize, pairs: Range<usize>) -> &[Pairs] {
-        &self.pairs[panel * self.n_pairs..][pairs]
+    /// Where some pairs of one panel stand.
+    pub(super) fn place(&self, panel: usize, pairs: Range<usize>) -> Range<usize> {
+        panel * self.n_pairs + pairs.start..panel * self.n_pairs + pairs.end
+    }
+
+    /// What stands there.
+    pub(super) fn at(&self, place: Range<usize>) -> &[Pairs] {
+        &self.pairs[place]
     }
 }
 
@@ -118,6 +124,9 @@ fn from_rows(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeUnin
     }
 }
 
+/// Pairs of k that are asked for before they are read.
+const AHEAD: usize = 12;
+
 /// Lines side by side: two rows of 16 are rounded and interleaved.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn from_columns(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeUninit<Pairs>]) {
@@ -131,6 +140,13 @@ fn from_columns(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeU
     // SAFETY: 64 bytes.
     let order = unsafe { _mm512_loadu_si512(order.as_ptr().cast()) };
     for (number, pair) in range.clone().enumerate() {
+        // every number of k begins on another page, where no hardware looks ahead
+        for k in [2 * (pair + AHEAD), 2 * (pair + AHEAD) + 1] {
+            for panel in 0..n_panels {
+                let place = data.wrapping_add(k * stride + panel * LINES);
+                _mm_prefetch::<_MM_HINT_T0>(place.cast());
+            }
+        }
         for panel in 0..n_panels {
             let mask_of_lines = mask(n_lines - (panel * LINES).min(n_lines));
             let second = if 2 * pair + 1 < length { mask_of_lines } else { 0 };

@@ -9,7 +9,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::dropout::{draw, keep};
+use super::dropout::keep;
 use super::elementwise::softmax;
 use super::rows::{Moved, NONE};
 use crate::Result;
@@ -103,7 +103,7 @@ impl<'a> Grid<'a> {
             let (sequence, head) = (self.sequences[task / heads], task % heads);
             for (kept, token) in kept.chunks_exact_mut(l).zip(sequence.tokens.clone()) {
                 let number = dropout.row_number(token) * heads as u32 + head as u32;
-                draw(dropout, number, &mut kept[..sequence.tokens.len()]);
+                dropout.draw(number, &mut kept[..sequence.tokens.len()]);
             }
         });
         kept

@@ -275,6 +275,7 @@ fn self_attention() {
                         AttentionMask::Pairs(pairs) => Bias::Pairs(additive(pairs)),
                     }),
                     dropout: dropout.clone(),
+                    kept: Default::default(),
                 };
                 let what = format!("{lengths:?}, {asked:?}");
                 compare(&what, &qkv, |t| attention(&t[0], &how), |t| crate::attention(&t[0], &asked));
@@ -295,6 +296,7 @@ fn a_row_without_keys_attends_to_its_own_sequence() {
         tasks: vec![Sequence { tokens: 0..5, pairs: 0 }, Sequence { tokens: 5..7, pairs: 25 }],
         bias,
         dropout: None,
+        kept: Default::default(),
     };
     let open = numbers(&attention(&qkv, &how(None)).unwrap());
     let masked = numbers(&attention(&qkv, &how(Some(Bias::Keys(vec![-10000.0; 7])))).unwrap());

@@ -33,19 +33,28 @@ fn philox_gives_the_published_vectors() {
 /// Word by word, as the module's first lines say.
 #[test]
 fn the_mask_is_the_stated_function() {
-    for width in [1, 15, 64, 85, 200] {
+    for (width, rate, threshold) in [
+        (1, 0.25, 1 << 14),
+        (15, 0.1, 6554),
+        (64, 0.25, 1 << 14),
+        (85, 0.1, 6554),
+        (128, 0.999_999, (1 << 16) - 1),
+        (300, 0.25, 1 << 14),
+    ] {
         let numbers_of_rows: Arc<[u32]> = [7, 0, 4_000_000_000].into();
         for rows in [None, Some(numbers_of_rows.clone())] {
-            let how = Dropout { rows: rows.clone(), ..how(0.25) };
+            let how = Dropout { rows: rows.clone(), ..how(rate) };
             let x = tensor(1, &[3, width], DType::F32);
             let y = numbers(&dropout(&x, &how).unwrap());
             for (index, (x, y)) in numbers(&x).into_iter().zip(y).enumerate() {
                 let (row, column) = (index / width, index % width);
                 let row = rows.as_ref().map_or(row as u32, |rows| rows[row]);
-                let counter = (16 * (column / 64) + column % 16) as u32;
+                let counter = (16 * (column / 128) + column % 16) as u32;
                 let words = philox4x32([counter, row, 17, 11], [0x9ABC_DEF0, 0x1234_5678]);
-                let kept = words[column / 16 % 4] >= 1 << 30;
-                let expected = if kept { x as f32 * (1.0 / 0.75) as f32 } else { 0.0 };
+                let word = words[column / 16 % 4];
+                let draw = if column % 128 < 64 { word & 0xffff } else { word >> 16 };
+                let scale = 65536.0 / f64::from(65536 - threshold);
+                let expected = if draw >= threshold { x as f32 * scale as f32 } else { 0.0 };
                 assert_eq!(y as f32, expected, "row {row}, column {column}");
             }
         }

@@ -25,4 +25,5 @@ mod proof;
 mod roi_align;
 mod scale;
 mod soft_cross_entropy;
+mod sublayer;
 mod traps;
