@@ -15,6 +15,7 @@ use crate::efficientnet;
 use crate::flavour::Flavour;
 use crate::inference::{self, Engine, Parts, on};
 use crate::initialise::initialise;
+use crate::learning;
 use crate::modules::{Linear, Mode};
 use crate::resnext;
 use crate::training_pass::TrainingPass;
@@ -53,6 +54,14 @@ pub(crate) enum Network {
 }
 
 impl Network {
+    /// What learns of it.
+    pub(crate) fn learning(&self, slots: &learning::Slots) -> Result<learning::Parts> {
+        match self {
+            Self::EfficientNet(network) => network.learning(slots),
+            Self::ResNeXt(network) => network.learning(slots),
+        }
+    }
+
     /// What it is compiled from.
     pub(crate) fn parts<N: Number>(&self) -> Result<Parts<N>> {
         match self {
@@ -166,10 +175,15 @@ impl Backbone {
     /// # Errors
     /// Another shape than the pass is for, or a last map of a single value, which has no variance.
     pub fn logits_in_training(&self, x_bchw: &Tensor, pass: &TrainingPass) -> Result<Tensor> {
-        let expected = format!("[{}, 3, h, w]", pass.n_samples());
+        self.check_pictures(x_bchw, pass)?;
+        Ok(self.output(x_bchw, Mode::Training(pass))?.logits_bk)
+    }
+
+    /// Refuses pictures that a pass is not for.
+    pub(crate) fn check_pictures(&self, x_bchw: &Tensor, pass: &TrainingPass) -> Result<()> {
         match x_bchw.dims() {
-            [b, 3, ..] if *b == pass.n_samples() => Ok(self.output(x_bchw, Mode::Training(pass))?.logits_bk),
-            _ => Err(unfit("x", expected, x_bchw)),
+            [b, 3, _, _] if *b == pass.n_samples() => Ok(()),
+            _ => Err(unfit("x", format!("[{}, 3, h, w]", pass.n_samples()), x_bchw)),
         }
     }
 
@@ -279,6 +293,11 @@ impl Backbone {
             Mode::Training(pass) => pass.dropout(&averaged_bd)?,
         };
         Ok(Output { logits_bk: self.classifier().forward(&averaged_bd)?, stages })
+    }
+
+    /// How its layers learn, if there are kernels for all of them.
+    pub(crate) fn plan(&self, slots: &learning::Slots, path: VectorPath) -> Result<Option<learning::Plan>> {
+        Ok(learning::Plan::new(self.network.learning(slots)?, path))
     }
 
     /// The compiled network, made at the first call; none of weights that change under it.

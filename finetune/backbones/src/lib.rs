@@ -26,6 +26,7 @@ mod flavour;
 mod inference;
 mod initialise;
 mod layer;
+mod learning;
 mod modules;
 mod names;
 mod nearest;

@@ -94,11 +94,17 @@ impl TrainingPass {
         variance_c: &Tensor,
         values: usize,
     ) -> Result<()> {
-        let unbiased = values as f64 / (values as f64 - 1.0);
-        let mean = mean_c.to_dtype(DType::F32)?.to_vec1()?;
-        let variance = (variance_c * unbiased)?.to_dtype(DType::F32)?.to_vec1()?;
-        self.observed.borrow_mut().push(Statistics { layer: name.to_owned(), mean, variance });
+        let doubles = |tensor: &Tensor| -> Result<Vec<f64>> { Ok(tensor.to_dtype(DType::F64)?.to_vec1()?) };
+        self.observe_numbers(name, &doubles(mean_c)?, &doubles(variance_c)?, values);
         Ok(())
+    }
+
+    /// As [`observe`](Self::observe), of numbers.
+    pub(crate) fn observe_numbers(&self, name: &str, mean: &[f64], variance: &[f64], values: usize) {
+        let unbiased = values as f64 / (values as f64 - 1.0);
+        let mean = mean.iter().map(|mean| *mean as f32).collect();
+        let variance = variance.iter().map(|variance| (variance * unbiased) as f32).collect();
+        self.observed.borrow_mut().push(Statistics { layer: name.to_owned(), mean, variance });
     }
 
     /// Leaves block `number` of `n_blocks` out for some samples, with a chance that grows from 0 over the blocks, and
@@ -107,18 +113,22 @@ impl TrainingPass {
     /// # Shapes
     /// - `y_bchw` and the result: \[b, c, h, w\]
     pub(crate) fn drop_connect(&self, y_bchw: &Tensor, [number, n_blocks]: [usize; 2]) -> Result<Tensor> {
-        let rate = self.drop_connect * number as f64 / n_blocks as f64;
-        if rate == 0.0 {
-            return Ok(y_bchw.clone());
-        }
+        let Some(factors_b) = self.drop_factors([number, n_blocks]) else { return Ok(y_bchw.clone()) };
         let channels = y_bchw.dims()[1];
-        let factors = self.places.iter().flat_map(|place| {
-            let is_out = self.blocks.unit(place * MOST_BLOCKS + number as u64) < rate;
-            std::iter::repeat_n(if is_out { 0.0 } else { 1.0 / (1.0 - rate) }, channels)
-        });
+        let factors = factors_b.iter().flat_map(|factor| std::iter::repeat_n(*factor, channels));
         let factors: Vec<f64> = factors.collect();
         let s_bc = Tensor::from_vec(factors, (self.places.len(), channels), y_bchw.device())?;
         Ok(scale_channels(y_bchw, &s_bc.to_dtype(y_bchw.dtype())?)?)
+    }
+
+    /// What [`drop_connect`](Self::drop_connect) multiplies every sample by; none where all stay.
+    pub(crate) fn drop_factors(&self, [number, n_blocks]: [usize; 2]) -> Option<Vec<f64>> {
+        let rate = self.drop_connect * number as f64 / n_blocks as f64;
+        let factor = |place: &u64| {
+            let is_out = self.blocks.unit(place * MOST_BLOCKS + number as u64) < rate;
+            if is_out { 0.0 } else { 1.0 / (1.0 - rate) }
+        };
+        (rate != 0.0).then(|| self.places.iter().map(factor).collect())
     }
 
     /// Sets numbers to zero by chance and makes up for it in the others.

@@ -135,11 +135,11 @@ impl Bench {
             gradients.clear();
             let places = (0..self.batch as u64).collect();
             let pass = TrainingPass::new(SEED, step, places, 0.0, 0.0);
-            let logits_bk = learner.backbone().logits_in_training(x_bchw, &pass)?;
-            let sum = soft_cross_entropy(&logits_bk, &targets_bk)
+            let forward = learner.forward(x_bchw, &pass)?;
+            let sum = soft_cross_entropy(&forward.logits_bk, &targets_bk)
                 .and_then(|losses| Ok(losses.sum_all()?))
                 .map_err(finetune_backbones::Error::from)?;
-            gradients.add(learner.parameters(), &sum.backward()?)?;
+            forward.backward(&sum, &mut gradients)?;
             gradients.scale(1.0 / self.batch as f64);
             Ok(optimiser.step(learner.parameters(), &gradients, 1e-3)?)
         })

@@ -2,7 +2,8 @@
 //! grouped, depthwise), batch normalisation, pooling, RoIAlign. Of transformers: attention over packed sequences, layer
 //! normalisation with the residual, embeddings, linear layers with GELU, cross-entropy over a vocabulary. For both:
 //! activations, dropout from a counter, scaled channels, cross-entropy of soft targets, losses of detectors, one-pass
-//! AdamW. Trained convolutional networks have layers of their own, without backward, in [`image`].
+//! AdamW. Convolutional networks have layers of their own in [`image`], which need no tensor in between: trained ones, and
+//! in [`image::training`] those that learn.
 //!
 //! * A result depends neither on the number of threads nor on the neighbours in a batch, to the bit: work is cut into
 //!   tiles that the sizes of one sample fix, each computed by one thread, and sums run in a fixed order.

@@ -100,6 +100,17 @@ impl Gradients {
         Ok(())
     }
 
+    /// The sums of parameter `number`, for those who compute its gradient without tensors and add to them.
+    ///
+    /// # Panics
+    /// No such parameter.
+    pub fn sums_of(&mut self, parameters: &Parameters, number: usize, reached: &mut Reached) -> &mut [f32] {
+        reached.0.resize(parameters.iter().len(), false);
+        reached.0[number] = true;
+        let parameter = parameters.iter().nth(number).expect("a parameter of these");
+        &mut self.values[parameter.range()]
+    }
+
     /// Adds up the gradients of all ranks, bucket by bucket.
     ///
     /// # Errors

@@ -7,10 +7,11 @@ use pretrain_kernels::image::{Activation, Number};
 use pretrain_kernels::{global_average_pool, scale_channels, sigmoid, swish};
 
 use super::description::{self, BlockNames, Description};
-use crate::Result;
 use crate::inference::{self, Parts, classifier, excitation};
+use crate::learning;
 use crate::modules::{BatchNorm, Convolution, Linear, Mode};
 use crate::weights::Modules;
+use crate::{Error, Result};
 
 /// Blocks of this stage and before make the map of stride 16.
 const STRIDE_16: usize = 4;
@@ -107,6 +108,19 @@ impl Network {
         })
     }
 
+    /// What learns of it.
+    pub(crate) fn learning(&self, slots: &learning::Slots) -> Result<learning::Parts> {
+        let blocks = self.stages.iter().flatten();
+        let blocks = blocks.map(|block| Ok(learning::Block::Inverted(block.learning(slots)?)));
+        Ok(learning::Parts {
+            stem: slots.stem(&self.stem.conv, &self.stem.norm)?,
+            activation: Activation::Swish,
+            pool: None,
+            blocks: blocks.collect::<Result<_>>()?,
+            head: Some(slots.dense(&self.head.conv, &self.head.norm)?),
+        })
+    }
+
     fn blocks(&self, stages: std::ops::Range<usize>, x_bchw: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut blocks = self.stages[stages].iter().flatten();
         blocks.try_fold(x_bchw.clone(), |x_bchw, block| block.forward(&x_bchw, mode))
@@ -162,6 +176,23 @@ impl Block {
             excitation: excitation(&self.reduce, &self.excite)?,
             project: self.project.folded()?.layer(Activation::None),
             is_residual: self.is_residual,
+        })
+    }
+
+    fn learning(&self, slots: &learning::Slots) -> Result<learning::Inverted> {
+        let expand = self.expand.as_ref().map(|expand| slots.dense(&expand.conv, &expand.norm));
+        let gate = |conv: &Convolution| {
+            let bias_o =
+                conv.bias_o.as_ref().ok_or_else(|| Error::Internal { tensor: "a gate's bias".to_owned() });
+            Ok::<_, Error>([slots.of(&conv.w_oihw)?, slots.of(bias_o?)?])
+        };
+        Ok(learning::Inverted {
+            expand: expand.transpose()?,
+            depthwise: slots.depthwise(&self.depthwise.conv, &self.depthwise.norm)?,
+            gate: learning::GateSlots { reduce: gate(&self.reduce)?, excite: gate(&self.excite)? },
+            project: slots.dense(&self.project.conv, &self.project.norm)?,
+            is_residual: self.is_residual,
+            place: self.place,
         })
     }
 

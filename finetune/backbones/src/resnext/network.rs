@@ -9,8 +9,12 @@ use pretrain_kernels::{max_pool2d, relu};
 use super::description::{self, Description};
 use crate::Result;
 use crate::inference::{self, Folded, Parts, classifier};
+use crate::learning;
 use crate::modules::{BatchNorm, Convolution, Linear, Mode};
 use crate::weights::Modules;
+
+/// Behind the stem.
+const POOL: MaxPool = MaxPool { kernel: 3, stride: 2, padding: 1 };
 
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -73,8 +77,7 @@ impl Network {
         let blocks = |stage: usize| self.stages[stage].iter().map(Block::compiled);
         let stem = Folded::new(&self.conv, &self.norm)?.stem(Activation::Relu);
         let channels = self.conv.w_oihw.dims4()?.0;
-        let pool = MaxPool { kernel: 3, stride: 2, padding: 1 };
-        let pooled = self.pools.then_some(Ok(inference::Block::Pool(pool, channels)));
+        let pooled = self.pools.then_some(Ok(inference::Block::Pool(POOL, channels)));
         Ok(Parts {
             stages: [
                 vec![inference::Block::Stem(stem)],
@@ -85,6 +88,19 @@ impl Network {
             ],
             head: None,
             classifier: classifier(&self.classifier)?,
+        })
+    }
+
+    /// What learns of it.
+    pub(crate) fn learning(&self, slots: &learning::Slots) -> Result<learning::Parts> {
+        let blocks = self.stages.iter().flatten();
+        let blocks = blocks.map(|block| Ok(learning::Block::Bottleneck(block.learning(slots)?)));
+        Ok(learning::Parts {
+            stem: slots.stem(&self.conv, &self.norm)?,
+            activation: Activation::Relu,
+            pool: self.pools.then_some(POOL),
+            blocks: blocks.collect::<Result<_>>()?,
+            head: None,
         })
     }
 
@@ -135,6 +151,16 @@ impl Block {
                 folded(2)?.layer(Activation::Relu),
             ],
             shortcut: shortcut.map(|shortcut| shortcut.layer(Activation::None)),
+            is_residual: self.is_residual,
+        })
+    }
+
+    fn learning(&self, slots: &learning::Slots) -> Result<learning::Bottleneck> {
+        let layer = |i: usize| slots.dense(&self.convs[i], &self.norms[i]);
+        let shortcut = self.shortcut.as_ref().map(|(conv, norm)| slots.dense(conv, norm));
+        Ok(learning::Bottleneck {
+            layers: [layer(0)?, layer(1)?, layer(2)?],
+            shortcut: shortcut.transpose()?,
             is_residual: self.is_residual,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use pretrain_comm::Collective;
+use pretrain_kernels::image::VectorPath;
 use pretrain_training::Parameters;
 
 use super::settings::NetworkSettings;
@@ -14,6 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::flavour::Flavour;
 use crate::initialise::initialise;
 use crate::layer::is_statistic;
+use crate::learning::{Plan, Slots};
 use crate::training_pass::Statistics;
 use crate::weights::Weights;
 
@@ -25,6 +27,8 @@ pub struct Learner {
     /// Means and variances of normalisation: kept like parameters, but moved by what is seen and not by gradients.
     statistics: Parameters,
     momentum: f64,
+    /// How its layers learn; none where only the operations on tensors know one of them.
+    plan: Option<Plan>,
 }
 
 /// What normalisations saw in a step, added up over micro-batches and ranks, each as often as it has pictures.
@@ -92,7 +96,12 @@ impl Learner {
         let all = parameters.tensors().into_iter().chain(statistics.tensors()).collect();
         let backbone = Backbone::new(architecture, flavour, n_classes, &all)?;
         let momentum = momentum.unwrap_or(flavour.numerics(architecture).momentum);
-        Ok(Self { backbone, parameters, statistics, momentum })
+        let plan = backbone.plan(&Slots::new(&parameters), VectorPath::here())?;
+        Ok(Self { backbone, parameters, statistics, momentum, plan })
+    }
+
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
     }
 
     /// The network as it is now, and as it will be after the next step.

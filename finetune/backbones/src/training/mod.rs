@@ -14,6 +14,7 @@
 mod confusion;
 mod error;
 mod evaluate;
+mod forward;
 mod learner;
 mod mixing;
 mod pictures;
@@ -27,6 +28,7 @@ mod trained;
 pub use confusion::Confusion;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
+pub use forward::Forward;
 pub use learner::Learner;
 pub use mixing::Mixing;
 pub use pictures::{LabelledPictures, Pixels, Unreadable, View};

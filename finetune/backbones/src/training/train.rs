@@ -187,14 +187,14 @@ pub fn train(
 
             let network = &settings.network;
             let pass = TrainingPass::new(seed, step, places, network.drop_connect, network.dropout);
-            let logits_bk = learner.backbone().logits_in_training(&pixels.tensor(side)?, &pass)?;
-            let sum = soft_cross_entropy(&logits_bk, &targets_bk)?.sum_all()?;
+            let forward = learner.forward(&pixels.tensor(side)?, &pass)?;
+            let sum = soft_cross_entropy(&forward.logits_bk, &targets_bk)?.sum_all()?;
             let value = f64::from(sum.to_scalar::<f32>()?);
             if !value.is_finite() {
                 let layer = pass.first_not_finite().unwrap_or_else(|| "the classifier".to_owned());
                 return Err(Error::NotFinite { step, loss: value / n as f64, layer });
             }
-            gradients.add(learner.parameters(), &sum.backward()?)?;
+            forward.backward(&sum, &mut gradients)?;
             learner.see(&mut seen, &pass.into_statistics(), n);
             (loss, n_seen) = (loss + value, n_seen + n as f64);
         }

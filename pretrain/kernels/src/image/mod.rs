@@ -5,7 +5,7 @@
 //! squeeze-and-excitation are part of the convolution, numbers may be bf16.
 //!
 //! * [`Maps`] hold pictures with channels side by side; [`Convolution`], [`Depthwise`], [`MaxPool`], [`cut_out`] and
-//!   [`means`] go from maps to maps, [`Excitation`] from means to factors.
+//!   [`means`] go from maps to maps, [`Excitation`] from means to factors. [`training`] has those that learn.
 //! * One source serves AVX-512, AVX2 and plain loops ([`VectorPath`]). On one path a picture's bits depend neither on
 //!   threads nor on other pictures.
 //! * A number that is not finite stays with its picture, but may spread to channels beside it: zeros stand for weights
@@ -20,6 +20,7 @@ mod pooling;
 mod regions;
 mod shared;
 mod tile;
+pub mod training;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod vector_x86;

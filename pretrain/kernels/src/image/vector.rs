@@ -22,12 +22,23 @@ pub(crate) trait Vector: Copy {
     unsafe fn min(self, other: Self) -> Self;
     /// The larger one, or NaN where either is.
     unsafe fn max_or_nan(self, other: Self) -> Self;
+    /// `then` where this is larger than `than`, `otherwise` elsewhere and where either is NaN.
+    unsafe fn where_greater(self, than: Self, then: Self, otherwise: Self) -> Self;
+    /// `then` where both are the same number, `otherwise` elsewhere.
+    unsafe fn where_equal(self, to: Self, then: Self, otherwise: Self) -> Self;
     /// To the nearest integer.
     unsafe fn round(self) -> Self;
     /// `self * 2^n` for integers -126 <= n <= 127.
     unsafe fn scale(self, n: Self) -> Self;
     /// `1 / self` of numbers from 1 to 2^127.
     unsafe fn reciprocal(self) -> Self;
+
+    /// `self - other`, rounded once.
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { other.mul_add(Self::splat(-1.0), self) }
+    }
 
     /// `1 / (1 + e^-x)`: `e^-x = 2^n 2^f`, and Taylor's polynomial of 2^f for |f| <= 1/2, whose remainder is 1.2e-7.
     #[inline(always)]
@@ -151,6 +162,16 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn max_or_nan(self, other: Self) -> Self {
         self.zip(other, |a, b| if a > b || a.is_nan() { a } else { b })
+    }
+
+    #[inline(always)]
+    unsafe fn where_greater(self, than: Self, then: Self, otherwise: Self) -> Self {
+        Self(std::array::from_fn(|i| if self.0[i] > than.0[i] { then.0[i] } else { otherwise.0[i] }))
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(self, to: Self, then: Self, otherwise: Self) -> Self {
+        Self(std::array::from_fn(|i| if self.0[i] == to.0[i] { then.0[i] } else { otherwise.0[i] }))
     }
 
     #[inline(always)]

@@ -78,6 +78,24 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn where_greater(self, than: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let is_greater = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, than.0);
+            Self(_mm512_mask_blend_ps(is_greater, otherwise.0, then.0))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(self, to: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let is_equal = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, to.0);
+            Self(_mm512_mask_blend_ps(is_equal, otherwise.0, then.0))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn round(self) -> Self {
         // SAFETY: the caller's.
         unsafe { Self(_mm512_roundscale_ps::<NEAREST>(self.0)) }
@@ -270,6 +288,28 @@ impl Vector for Avx2 {
             self.zip(other, |a, b| {
                 _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a))
             })
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn where_greater(self, than: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            Self(std::array::from_fn(|i| {
+                let is_greater = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0[i], than.0[i]);
+                _mm256_blendv_ps(otherwise.0[i], then.0[i], is_greater)
+            }))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(self, to: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            Self(std::array::from_fn(|i| {
+                let is_equal = _mm256_cmp_ps::<_CMP_EQ_OQ>(self.0[i], to.0[i]);
+                _mm256_blendv_ps(otherwise.0[i], then.0[i], is_equal)
+            }))
         }
     }
 

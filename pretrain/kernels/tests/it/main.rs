@@ -26,4 +26,6 @@ mod roi_align;
 mod scale;
 mod soft_cross_entropy;
 mod sublayer;
+mod training;
+mod training_norms;
 mod traps;

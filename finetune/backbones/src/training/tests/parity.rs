@@ -146,8 +146,12 @@ impl Case {
         Learner::new(self.architecture, self.flavour, N_CLASSES, self.weights.clone(), None).unwrap()
     }
 
-    /// What a run does, three times, with each optimiser, in f32.
-    fn three_updates(&self) {
+    /// What a run does, three times, with each optimiser, in f32: on maps or on tensors.
+    ///
+    /// ResNeXt's on maps are not compared: sums in another order put numbers that are nearly zero on the other side of a
+    /// rectifier, and after three updates of AdamW a bias of its first stage is 3 % of the largest away. Its gradients are
+    /// compared one step at a time, in the tests of `learning`.
+    fn three_updates(&self, on_maps: bool) {
         let rules = [
             ("adamw", Rule::AdamW(AdamW { epsilon: 1e-3, ..AdamW::default() }), 2e-4, 0.05),
             ("sgd", Rule::Sgd(Sgd::default()), 2e-3, 1e-3),
@@ -161,7 +165,11 @@ impl Case {
                 Optimiser::new(rule, parameters, |_| Group { weight_decay, rate_factor: 1.0 });
             for step in 0..3 {
                 let pass = self.pass(step);
-                let logits_bk = learner.backbone().logits_in_training(&self.x_bchw, &pass).unwrap();
+                let forward = on_maps.then(|| learner.forward(&self.x_bchw, &pass).unwrap());
+                let logits_bk = match &forward {
+                    Some(forward) => forward.logits_bk.clone(),
+                    None => learner.backbone().logits_in_training(&self.x_bchw, &pass).unwrap(),
+                };
                 let sum = soft_cross_entropy(&logits_bk, &self.targets_bk).unwrap().sum_all().unwrap();
                 let loss = f64::from(sum.to_scalar::<f32>().unwrap()) / 4.0;
                 let wanted = golden["losses"][step as usize].as_f64().unwrap();
@@ -170,7 +178,10 @@ impl Case {
                     "{name}, step {step}: {loss} is not {wanted}"
                 );
                 let mut gradients = Gradients::zeros(parameters);
-                gradients.add(parameters, &sum.backward().unwrap()).unwrap();
+                match forward {
+                    Some(forward) => forward.backward(&sum, &mut gradients).unwrap(),
+                    None => gradients.add(parameters, &sum.backward().unwrap()).unwrap(),
+                }
                 gradients.scale(0.25);
                 optimiser.step(parameters, &gradients, rate).unwrap();
                 let mut seen = learner.nothing_seen();
@@ -214,13 +225,15 @@ fn gradients_and_statistics_of_resnext_are_torchs() {
 
 #[test]
 fn three_updates_of_efficientnet_are_torchs() {
-    efficientnet().three_updates();
-    tf_efficientnet().three_updates();
+    for on_maps in [true, false] {
+        efficientnet().three_updates(on_maps);
+        tf_efficientnet().three_updates(on_maps);
+    }
 }
 
 #[test]
 fn three_updates_of_resnext_are_torchs() {
-    resnext().three_updates();
+    resnext().three_updates(false);
 }
 
 /// Gradients against differences of the loss, in directions drawn for each tensor: nothing of PyTorch's is trusted.
