@@ -18,9 +18,9 @@ mod tokenizer;
 pub use canonical_json::{canonical_fields, canonical_json};
 pub use corpus::{
     AnswersPart, BoxesFormat, BoxesSpec, Column, Composition, CompositionSource, CorpusSpec, ExcludeSpec,
-    FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, ImagesFormat, ImagesSpec, KeepImage, Provider,
-    RegionsSpec, RejectsSpec, ShardSpec, Spec, TableColumns, TextsFormat, TextsSpec, WeightsFlavour,
-    WithoutText,
+    FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, ImagesFormat, ImagesSpec, KeepImage,
+    NetworkNumbers, Provider, RegionsSpec, RejectsSpec, ShardSpec, Spec, TableColumns, TextsFormat,
+    TextsSpec, WeightsFlavour, WithoutText,
 };
 pub use dataset::{Dataset, Verify};
 pub use error::Error;

@@ -64,6 +64,9 @@ pub struct Computed {
     pub weights: String,
     /// The instructions that computed: other ones round otherwise.
     pub instructions: String,
+    /// The numbers that the network computed with, where they are not f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
     /// Pixels of what the network saw: of the short side, of the long one at most; of crops, both sides.
     pub sides: [u32; 2],
     /// How a detector chose its regions: thinning out, thresholds, counts, which boxes; canonical JSON.

@@ -94,6 +94,31 @@ fn forward_writes_logits_and_stages() {
     assert_eq!(left.len(), 2, "{left:?}");
 }
 
+/// Rounded to 8 bits layer by layer: a few hundredths of a map's size, and not the same file.
+#[test]
+fn forward_in_bf16_is_near() {
+    let folder = Folder::new();
+    let inputs = folder.save("x.safetensors", &[("x", &pictures(&[2, 3, 33, 40]))]);
+    let written = |name: &str, more: &[&str]| {
+        let out = folder.at(name);
+        let more = [&["--json"], more].concat();
+        object(&forward("tf_efficientnet_b0", &checkpoint("wrapped_zip.pth"), &inputs, &out, &more));
+        candle_core::safetensors::load(&out, &Device::Cpu).expect("a file of tensors")
+    };
+    let (exact, rounded) = (written("f32", &[]), written("bf16", &["--precision", "bf16"]));
+    let numbers = |tensor: &Tensor| -> Vec<f32> {
+        tensor.flatten_all().and_then(|tensor| tensor.to_vec1()).expect("numbers")
+    };
+    let is_here = pretrain_kernels::Precision::Bf16.here() == pretrain_kernels::Precision::Bf16;
+    for (name, exact) in exact.into_iter().collect::<BTreeMap<_, _>>() {
+        let (exact, rounded) = (numbers(&exact), numbers(&rounded[&name]));
+        let square = |x: f32| f64::from(x).powi(2);
+        let apart: f64 = exact.iter().zip(&rounded).map(|(x, y)| square(x - y)).sum();
+        let share = (apart / exact.iter().map(|x| square(*x)).sum::<f64>()).sqrt();
+        assert!(share < 0.1 && (share > 0.0) == is_here, "{name}: {share}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_said() {
     let folder = Folder::new();

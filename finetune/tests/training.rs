@@ -131,6 +131,10 @@ fn train_eval_export() {
     let scores = object(&finetune(&eval));
     assert_eq!(scores["top1"], done["scores"]["top1"]);
     assert_eq!((&scores["pictures"], &scores["top5"]), (&60.into(), &1.0.into()));
+    let rounded = object(&finetune(&[&eval[..], &[&"--precision", &"bf16"]].concat()));
+    // two of sixty pictures may stand so near to a border that 8 bits decide
+    let apart = (rounded["top1"].as_f64().expect("a score") - top1).abs();
+    assert!(apart <= 2.01 / 60.0 && rounded["pictures"] == 60, "{rounded}");
     let confusion: Value = serde_json::from_slice(&std::fs::read(confusion).expect("a file")).expect("JSON");
     assert_eq!(confusion["classes"], serde_json::json!(CLASSES));
     let table = finetune(&[&"eval", &"--run", &run]);

@@ -330,6 +330,40 @@ fn test_pictures_stay_out_by_their_looks() {
     assert!(found.contains("NearDuplicate") && found.contains("hidden"), "{found}");
 }
 
+/// Vectors of bf16 are near those of f32, a data set says which it has, and no folder gets both.
+#[test]
+fn a_network_may_compute_in_bf16() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = Corpus::write(&folder.path().join("in"), 2);
+    let is_here = cfg!(target_arch = "x86_64") && std::arch::is_x86_feature_detected!("avx512bf16");
+    for provider in ["regions.provider=boxes", "regions.provider=crops", "regions.provider=grid"] {
+        let set = |more: &'static str| [BACKBONE, provider, "regions.crop_side=64", more];
+        let [exact, rounded] = ["exact", "rounded"].map(|name| folder.path().join(provider).join(name));
+        succeed(&mut corpus.command(&exact, &set("regions.precision=f32")));
+        let (code, _, errors) = run(&mut corpus.command(&rounded, &set("regions.precision=bf16")));
+        if !is_here {
+            assert!(code == 2 && errors.contains("regions.precision"), "{code} {errors}");
+            continue;
+        }
+        assert_eq!(code, 0, "{errors}");
+        let said = |out: &Path| fs::read_to_string(out.join("manifest-0.json")).unwrap();
+        assert!(said(&rounded).contains("\"precision\": \"bf16\"") && !said(&exact).contains("precision"));
+        for (exact, rounded) in rows(&exact).iter().zip(rows(&rounded)) {
+            let vectors = |row: &Sample| -> Vec<f32> {
+                row.images[0].features.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+            };
+            let (exact, rounded) = (vectors(exact), vectors(&rounded));
+            let square = |x: f32| f64::from(x).powi(2);
+            let apart: f64 = exact.iter().zip(&rounded).map(|(x, y)| square(x - y)).sum();
+            let share = (apart / exact.iter().map(|x| square(*x)).sum::<f64>()).sqrt();
+            // much for a network that has learnt nothing and sees crops of few pixels; a trained one is within 0.05
+            assert!(exact.len() == rounded.len() && share > 0.0 && share < 0.25, "{provider}: {share}");
+        }
+        let (code, _, errors) = run(&mut corpus.command(&rounded, &set("regions.precision=f32")));
+        assert!(code == 2 && errors.contains("layout"), "{code} {errors}");
+    }
+}
+
 #[test]
 fn cells_of_the_grid_are_regions_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,8 @@ mod sections;
 
 pub use composition::{Composition, CompositionSource, Spec};
 pub use pictures::{
-    BoxesFormat, BoxesSpec, ImagesFormat, ImagesSpec, KeepImage, Provider, RegionsSpec, WeightsFlavour,
+    BoxesFormat, BoxesSpec, ImagesFormat, ImagesSpec, KeepImage, NetworkNumbers, Provider, RegionsSpec,
+    WeightsFlavour,
 };
 pub use sections::{
     AnswersPart, Column, ExcludeSpec, FeaturesFormat, FeaturesPart, FeaturesSpec, IdMatching, RejectsSpec,
@@ -218,6 +219,9 @@ impl CorpusSpec {
                     regions.random_weights = None;
                     regions.flavour = None;
                     regions.classes = None;
+                    if !given("regions.precision") {
+                        regions.precision = NetworkNumbers::F32;
+                    }
                 }
             }
             match (given("regions.weights"), given("regions.random_weights")) {
@@ -351,6 +355,7 @@ mod tests {
                 "regions.detector: is set, and regions.provider",
             ),
             (&["regions.provider=detector"], "regions.backbone: is set, and a detector"),
+            (&["regions.detector=d", "regions.precision=bf16"], "regions.precision: is set, and a detector"),
         ] {
             let message = regions(set).unwrap_err().to_string();
             assert!(message.contains(words), "{set:?}: {message}");

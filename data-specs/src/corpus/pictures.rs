@@ -108,6 +108,9 @@ pub struct RegionsSpec {
     /// Weights drawn from this seed instead: for trying things out; the data set then says "untrained".
     #[serde(default)]
     pub random_weights: Option<u64>,
+    /// Numbers that a backbone computes with; a detector's are f32.
+    #[serde(default, skip_serializing_if = "NetworkNumbers::are_f32")]
+    pub precision: NetworkNumbers,
     /// Pixels of the short side of the pictures that the network sees. The published detectors see 600; a network that was
     /// trained on small pictures sees best what is as large as there.
     #[serde(default = "short_side")]
@@ -141,6 +144,23 @@ pub enum WeightsFlavour {
     Torchvision,
 }
 
+/// Numbers that a network computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkNumbers {
+    /// Of 32 bits.
+    #[default]
+    F32,
+    /// Activations and weights of 16 bits, eight of them behind the point, and sums of 32: for processors that multiply them.
+    Bf16,
+}
+
+impl NetworkNumbers {
+    fn are_f32(&self) -> bool {
+        *self == Self::F32
+    }
+}
+
 /// Where regions come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -172,6 +192,7 @@ impl RegionsSpec {
                 ("regions.random_weights", self.random_weights.is_some()),
                 ("regions.flavour", self.flavour.is_some()),
                 ("regions.classes", self.classes.is_some()),
+                ("regions.precision", !self.precision.are_f32()),
             ];
             let given = keys.iter().find(|(_, given)| *given);
             return match (given, self.provider, &self.detector) {

@@ -42,7 +42,7 @@ impl Backbone {
             let mut seen = learner.nothing_seen();
             learner.see(&mut seen, &pass.into_statistics(), BATCH);
             learner.move_statistics(seen, BATCH as f64, &Solo)?;
-            learner.with_weights(&learner.weights())
+            learner.with_weights(&learner.fixed_weights())
         };
         observed().map_err(|error| Error::Untrained { source: Box::new(error) })
     }

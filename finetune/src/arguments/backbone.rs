@@ -38,6 +38,9 @@ pub(crate) enum Backbone {
         /// Whose weights they are, where name and keys leave it open: padding and epsilon depend on it
         #[arg(long)]
         flavour: Option<FlavourArgument>,
+        /// Numbers that the network computes with
+        #[arg(long, default_value = "f32")]
+        precision: PrecisionArgument,
         #[command(flatten)]
         output: Output,
     },
@@ -78,6 +81,9 @@ pub(crate) enum Backbone {
         /// The JSON to write: which classes are taken for which
         #[arg(long, value_name = "FILE")]
         confusion: Option<PathBuf>,
+        /// Numbers that the network computes with
+        #[arg(long, default_value = "f32")]
+        precision: PrecisionArgument,
         #[command(flatten)]
         output: Output,
     },
@@ -265,9 +271,9 @@ impl Backbone {
             if output.json { done.to_string() } else { finetune::score::as_table(&done) }
         };
         let text = match self {
-            Self::Forward { arch, weights, inputs, out, flavour, output } => {
-                let flavour = flavour.map(Flavour::from);
-                table(Forward { architecture: arch, weights, inputs, out, flavour }.run()?, output)
+            Self::Forward { arch, weights, inputs, out, flavour, precision, output } => {
+                let (flavour, precision) = (flavour.map(Flavour::from), precision.into());
+                table(Forward { architecture: arch, weights, inputs, out, flavour, precision }.run()?, output)
             }
             Self::Train { config, set, out, resume, ranks, output } => {
                 let shown = Shown::start()?;
@@ -280,9 +286,10 @@ impl Backbone {
                 };
                 return Ok((table(done, output), exit));
             }
-            Self::Eval { run, data, format, last, confusion, output } => {
+            Self::Eval { run, data, format, last, confusion, precision, output } => {
                 let format = format.map(DataFormat::from);
-                let (step, evaluation) = Eval { run, data, format, last, confusion }.run()?;
+                let precision = precision.into();
+                let (step, evaluation) = Eval { run, data, format, last, confusion, precision }.run()?;
                 let mut done = scores(&evaluation);
                 done["step"] = json!(step);
                 if output.json {

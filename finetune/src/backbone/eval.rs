@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use finetune_backbones::training::{Evaluation, Trained, evaluate};
 use pretrain_comm::Solo;
+use pretrain_kernels::Precision;
 use pretrain_training::config::Resolved;
 
 use super::Error;
@@ -23,6 +24,8 @@ pub struct Eval {
     pub last: bool,
     /// Where to write the confusion of all classes, as JSON.
     pub confusion: Option<PathBuf>,
+    /// The numbers that the network computes with.
+    pub precision: Precision,
 }
 
 impl Eval {
@@ -37,7 +40,7 @@ impl Eval {
             problem: "the run held no pictures out; name some with --data".to_owned(),
         })?;
         let format = self.format.unwrap_or(settings.data.format);
-        let backbone = trained.backbone()?;
+        let backbone = trained.backbone()?.in_precision(self.precision);
         let pictures = Pictures {
             index: Index::open(data, format, Some(&trained.card.classes))?,
             preparation: settings.input.preparation(backbone.architecture())?,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use finetune_backbones::{Architecture, Backbone, Flavour, Output};
+use pretrain_kernels::Precision;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
@@ -22,6 +23,8 @@ pub struct Forward {
     pub out: PathBuf,
     /// Whose weights they are, where name and keys leave it open.
     pub flavour: Option<Flavour>,
+    /// The numbers that the network computes with.
+    pub precision: Precision,
 }
 
 impl Forward {
@@ -32,6 +35,7 @@ impl Forward {
     pub fn run(&self) -> Result<Value, Error> {
         let x_bchw = pictures(&self.inputs)?;
         let backbone = Backbone::load(self.architecture, &self.weights, self.flavour, None)?;
+        let backbone = backbone.in_precision(self.precision);
         let Output { logits_bk, stages: [stage1, stage2, stage3, stage4, stage5] } =
             backbone.forward(&x_bchw)?;
         let tensors = [

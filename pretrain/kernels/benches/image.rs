@@ -1,4 +1,4 @@
-//! Layers on maps at the shapes of ResNeXt-50 (32x4d) and EfficientNet-B0 at 224 x 224: one thread's operations a second, to be
+//! Layers on maps at the shapes of ResNeXt-50 (32x4d), ResNeXt-101 (32x8d) and EfficientNet-B0 at 224 x 224: one thread's operations a second, to be
 //! compared with the peak of the instruction, which is written first.
 //!
 //!     RAYON_NUM_THREADS=1 cargo bench -p pretrain-kernels --bench image [FILTER]
@@ -18,7 +18,7 @@ use pretrain_kernels::{ConvGeometry, Padding, Precision, measured_peak};
 /// Name, pictures, side, input channels, output channels, kernel, groups, activation.
 type Shape = (&'static str, usize, usize, usize, usize, usize, usize, Activation);
 
-const CONVOLUTIONS: [Shape; 9] = [
+const CONVOLUTIONS: [Shape; 13] = [
     ("1x1 256-128 at 56", 2, 56, 256, 128, 1, 1, Activation::Relu),
     ("1x1 1024-512 at 14", 8, 14, 1024, 512, 1, 1, Activation::Relu),
     ("1x1 1024-2048 at 7", 8, 7, 1024, 2048, 1, 1, Activation::Relu),
@@ -26,13 +26,18 @@ const CONVOLUTIONS: [Shape; 9] = [
     ("3x3 groups of 8 at 28", 8, 28, 256, 256, 3, 32, Activation::Relu),
     ("3x3 groups of 16 at 14", 8, 14, 512, 512, 3, 32, Activation::Relu),
     ("3x3 groups of 32 at 7", 8, 7, 1024, 1024, 3, 32, Activation::Relu),
+    ("1x1 1024-1024 at 14, alone", 1, 14, 1024, 1024, 1, 1, Activation::Relu),
+    ("1x1 2048-2048 at 7", 4, 7, 2048, 2048, 1, 1, Activation::Relu),
+    ("3x3 groups of 32 at 14", 2, 14, 1024, 1024, 3, 32, Activation::Relu),
+    ("3x3 groups of 64 at 7", 4, 7, 2048, 2048, 3, 32, Activation::Relu),
     ("1x1 16-96 at 112, swish", 1, 112, 16, 96, 1, 1, Activation::Swish),
     ("1x1 112-672 at 14, swish", 8, 14, 112, 672, 1, 1, Activation::Swish),
 ];
 
 /// Name, pictures, side, channels, kernel, stride.
-const DEPTHWISE: [(&str, usize, usize, usize, usize, usize); 4] = [
+const DEPTHWISE: [(&str, usize, usize, usize, usize, usize); 5] = [
     ("depthwise 3x3/2 at 112", 1, 112, 96, 3, 2),
+    ("depthwise 3x3 at 112", 1, 112, 32, 3, 1),
     ("depthwise 5x5 at 28", 2, 28, 240, 5, 1),
     ("depthwise 5x5 at 14", 8, 14, 672, 5, 1),
     ("depthwise 3x3 at 7", 8, 7, 1152, 3, 1),

@@ -93,7 +93,7 @@ impl<N: Number> Compiled<N> {
     pub(crate) fn logits(
         &self,
         x_bchw: &Tensor,
-        mut visit: impl FnMut(Tensor),
+        mut visit: impl FnMut(Tensor) + Send,
         wants_stages: bool,
     ) -> Result<Tensor> {
         self.with_spaces(|spaces| {
@@ -169,14 +169,16 @@ impl<N: Number> Compiled<N> {
         self.with_spaces(|spaces| self.classified(spaces, vectors_nd))
     }
 
-    fn with_spaces(&self, work: impl FnOnce(&mut Spaces<N>) -> Result<Tensor>) -> Result<Tensor> {
+    /// On a thread of the pool: layers that are handed in from outside wait for each other through locks, which takes
+    /// longer than a small layer.
+    fn with_spaces(&self, work: impl FnOnce(&mut Spaces<N>) -> Result<Tensor> + Send) -> Result<Tensor> {
         let taken = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut spaces = taken.unwrap_or_else(|| Spaces {
             from: Maps::default(),
             to: Maps::default(),
             inner: Space::default(),
         });
-        let result = work(&mut spaces);
+        let result = rayon::scope(|_| work(&mut spaces));
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(spaces);
         result
     }

@@ -73,7 +73,7 @@ impl Bottleneck {
         let [kept_first, kept_second, kept_third] = &mut kept.layers;
         first.forward(ahead, &feed.source, kept_first)?;
         let (batch, size) = kept_first.sizes();
-        space.laid_out.reshape(batch, size, first.outputs());
+        space.laid_out.reshape_dense(batch, size, first.outputs());
         lay_out(ahead.path, &kept_first.activated(Activation::Relu), space.laid_out.all_mut());
         second.forward(ahead, &Source::Plain(space.laid_out.all()), kept_second)?;
         third.forward(ahead, &kept_second.activated(Activation::Relu), kept_third)?;
@@ -86,7 +86,7 @@ impl Bottleneck {
             _ => Beside::Nothing,
         };
         let (batch, size) = kept_third.sizes();
-        kept.x.reshape(batch, size, third.outputs());
+        kept.x.reshape_dense(batch, size, third.outputs());
         join(ahead.path, &kept_third.behind(Activation::Relu), None, beside, kept.x.all_mut());
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Bottleneck {
 
         // ---- the second, over a map
         let terms = second.terms(back, &kept_second.norm, [&inner.totals(0, None), &inner.totals(1, None)]);
-        space.laid_out.reshape(batch, inner_size, second.outputs());
+        space.laid_out.reshape_dense(batch, inner_size, second.outputs());
         lay_out(path, &gradient(from, kept_second, &terms), space.laid_out.all_mut());
         let d_second = Source::Plain(space.laid_out.all());
         second.weight_gradient(back, &d_second, &kept_first.activated(Activation::Relu));
@@ -133,7 +133,7 @@ impl Bottleneck {
             let mut d_shortcut = gradient(d, kept, &terms);
             if shortcut.reads_maps() {
                 let (batch, size) = kept.sizes();
-                space.laid_out.reshape(batch, size, shortcut.outputs());
+                space.laid_out.reshape_dense(batch, size, shortcut.outputs());
                 lay_out(path, &d_shortcut, space.laid_out.all_mut());
                 d_shortcut = Source::Plain(space.laid_out.all());
             }

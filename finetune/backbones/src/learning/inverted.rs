@@ -95,7 +95,7 @@ impl Inverted {
         };
         let factors_b = ahead.pass.drop_factors(self.place).filter(|_| self.is_residual);
         kept.factors_b = factors_b.map(|factors| factors.iter().map(|factor| *factor as f32).collect());
-        kept.x.reshape(batch, size, self.project.outputs());
+        kept.x.reshape_dense(batch, size, self.project.outputs());
         let behind = kept.project.behind(Activation::None);
         join(ahead.path, &behind, kept.factors_b.as_deref(), beside, kept.x.all_mut());
         Ok(())

@@ -204,19 +204,19 @@ impl Layer {
             Kind::Depthwise => {
                 let mut layer = Depthwise::new(channels, kernel, stride);
                 self.weight.look(|weights| layer.take(weights))?;
-                kept.y.reshape(batch, layer.output_size([height, width], padding), outputs);
+                kept.y.reshape_dense(batch, layer.output_size([height, width], padding), outputs);
                 layer.forward(ahead.path, x, padding, kept.y.all_mut())
             }
             Kind::Stem => {
                 // the zeros are the pictures' own
                 let padding = Padding::default();
                 self.weight.look(|weights| ahead.packed.take_pictures(&self.filter, weights))?;
-                kept.y.reshape(batch, self.filter.output_size([height, width], padding), outputs);
+                kept.y.reshape_dense(batch, self.filter.output_size([height, width], padding), outputs);
                 convolve(ahead.path, ahead.packed, x, None, &Sink::Moments, kept.y.all_mut())
             }
             Kind::Dense => {
                 self.weight.look(|weights| ahead.packed.take_forward(&self.filter, weights, padding))?;
-                kept.y.reshape(batch, self.filter.output_size([height, width], padding), outputs);
+                kept.y.reshape_dense(batch, self.filter.output_size([height, width], padding), outputs);
                 convolve(ahead.path, ahead.packed, x, None, &Sink::Moments, kept.y.all_mut())
             }
         };
@@ -285,7 +285,7 @@ impl Layer {
     ) -> Result<Sums> {
         let padding = self.padding(size);
         self.weight.look(|weights| back.packed.take_backward(&self.filter, weights, padding))?;
-        d_x.reshape(d_y.dims()[0], size, self.filter.dims[1] * self.filter.groups);
+        d_x.reshape_dense(d_y.dims()[0], size, self.filter.dims[1] * self.filter.groups);
         Ok(convolve(back.path, back.packed, d_y, shortcut, sink, d_x.all_mut()))
     }
 
@@ -302,7 +302,7 @@ impl Layer {
         let [batch, channels, height, width] = x.dims();
         let mut layer = Depthwise::new(channels, self.filter.dims[2], self.filter.stride);
         self.weight.look(|weights| layer.take(weights))?;
-        d_x.reshape(batch, [height, width], channels);
+        d_x.reshape_dense(batch, [height, width], channels);
         let (path, padding) = (back.path, self.padding([height, width]));
         let d_w = back.sums_of(&self.weight);
         Ok(layer.backward(path, d_y, x, padding, shortcut, sink, d_x.all_mut(), d_w))

@@ -189,10 +189,10 @@ impl Plan {
                 expected: "at least 1 x 1".to_owned(),
                 got: format!("{} x {}", size[0], size[1]),
             })?;
-            memory.seen.reshape(batch, to, stem.outputs());
+            memory.seen.reshape_dense(batch, to, stem.outputs());
             pool.forward(path, &activated, memory.seen.all_mut());
         } else if self.lays_out() {
-            memory.seen.reshape(batch, size, stem.outputs());
+            memory.seen.reshape_dense(batch, size, stem.outputs());
             lay_out(path, &activated, memory.seen.all_mut());
         }
         for (number, block) in blocks.iter().enumerate() {
@@ -308,7 +308,7 @@ impl Plan {
                 head.input_gradient(back, &d_head, [height, width], None, &feed.sink, from)?
             }
             None => {
-                from.reshape(batch, [height, width], channels);
+                from.reshape_dense(batch, [height, width], channels);
                 spread(path, &levels(channels), &feed.sink, from.all_mut())
             }
         };
@@ -330,7 +330,7 @@ impl Plan {
         }
         if let Some(pool) = &memory.pool {
             let (batch, size) = memory.stem.sizes();
-            to.reshape(batch, size, stem.outputs());
+            to.reshape_dense(batch, size, stem.outputs());
             let sink = Sink::Slope(memory.stem.behind(*activation));
             sums = pool.backward(path, from.all(), &sink, to.all_mut());
             std::mem::swap(from, to);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use data_specs::durable::write_durably;
 use finetune_backbones::Architecture;
 use finetune_backbones::training::{Evaluation, Watch};
+use pretrain_kernels::Precision;
 use pretrain_training::Checkpoints;
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +152,10 @@ impl Scale {
         let Evaluation { top1, loss, .. } = match outcome.evaluation {
             Some(evaluation) => evaluation,
             // it was done before, and ended before its score was kept
-            None => Eval { run, data: None, format: None, last: false, confusion: None }.run()?.1,
+            None => {
+                let precision = Precision::F32;
+                Eval { run, data: None, format: None, last: false, confusion: None, precision }.run()?.1
+            }
         };
         let score = Score { top1, loss, steps: outcome.step };
         let json = serde_json::to_vec(&score).expect("numbers are always JSON");

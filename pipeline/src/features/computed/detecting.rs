@@ -72,6 +72,7 @@ impl Detecting {
             backbone: settings.architecture.clone(),
             weights,
             instructions: instructions(),
+            precision: None,
             sides: [settings.input.short, settings.input.long_at_most],
             selection: self.cells.is_none().then(|| canonical_json(&selection)),
         })

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use data_specs::{Computed as Told, CorpusSpec, Picture, Provider, RegionsSpec, WeightsFlavour};
+use data_specs::{
+    Computed as Told, CorpusSpec, NetworkNumbers, Picture, Provider, RegionsSpec, WeightsFlavour,
+};
 use finetune_backbones::{Architecture, Backbone, Flavour};
 use finetune_regions::{Extractor, Naming, decoding, instructions};
 
@@ -82,8 +84,20 @@ impl Network {
                 "mend regions.backbone, weights or classes".into(),
             )
         })?;
+        let extractor = Extractor::new(backbone, self.sides());
+        let extractor = match self.regions.precision {
+            NetworkNumbers::F32 => extractor,
+            NetworkNumbers::Bf16 => extractor.in_bf16().ok_or_else(|| {
+                let what = "is bf16, and this processor has no instructions for it".to_string();
+                spec_error(
+                    "regions.precision".into(),
+                    what,
+                    "leave it out: f32 is computed everywhere".into(),
+                )
+            })?,
+        };
         // Two threads may both have loaded: equal networks, of which one stays.
-        Ok(self.extractor.get_or_init(|| Extractor::new(backbone, self.sides())))
+        Ok(self.extractor.get_or_init(|| extractor))
     }
 
     /// Numbers of a vector.
@@ -173,6 +187,10 @@ impl Network {
             backbone: format!("{}{flavour}", self.architecture),
             weights: weights.unwrap_or_else(|| format!("untrained, seed {seed}")),
             instructions: instructions(),
+            precision: match self.regions.precision {
+                NetworkNumbers::F32 => None,
+                numbers @ NetworkNumbers::Bf16 => Some(crate::rejects_file::word(&numbers)),
+            },
             sides: self.sides(),
             selection: None,
         }

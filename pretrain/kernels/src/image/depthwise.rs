@@ -2,9 +2,10 @@
 //!
 //! `y[p, c] = f(bias[c] + Σ_k w[k, c] x[p + k, c])`, `mean[c] = Σ_p y[p, c] / pixels`
 //!
-//! 16 channels are a vector, whose weights stay in registers while it passes over some rows of a picture. 2·k operations a
-//! number that is written, on 4·(1 + 1 / stride²) bytes of f32: memory is the limit. Means are gathered while the numbers are in
-//! registers: of the rows of a task, then of the tasks in order.
+//! 16 channels are a vector, which passes over some rows of a picture. The rows under the kernel are copied into the first
+//! cache, in f32 and with zeros around, so that every window is whole and each number is fetched from afar once. 2·k operations
+//! a number that is written, on 4·(1 + 1 / stride²) bytes of f32: memory is the limit. Means are gathered on the way: of the
+//! rows of a task, then of the tasks in order.
 
 use rayon::prelude::*;
 
@@ -12,7 +13,8 @@ use super::convolution::Activation;
 use super::maps::{LANES, Line, Number, Shape, View, ViewMut};
 use super::path::{VectorPath, Work};
 use super::shared::SharedOut;
-use super::vector::Lanes;
+use super::tile::{Sums, rows_of, tiles};
+use super::vector::{Lanes, Tiles, Vector};
 use crate::conv::Padding;
 
 /// A depthwise convolution's weights.
@@ -76,16 +78,16 @@ impl Depthwise {
         let (from, to) = (x.shape, y.shape);
         assert!(from.channels == self.channels && to.channels == self.channels, "channels of the maps");
         assert!(to.batch == from.batch && Some(to.size) == self.output_size(from.size, padding), "sizes");
-        assert!(from.pixel == self.bias.len() && to.pixel == from.pixel, "maps of whole vectors");
+        assert!(from.pixel >= self.bias.len() && to.pixel >= self.bias.len(), "maps of whole vectors");
         let rows = to.size[0].div_ceil(PARTS).max(LEAST_ROWS);
         let parts = to.size[0].div_ceil(rows);
-        let mut sums = vec![0.0; to.batch * parts * to.pixel];
+        let mut sums = vec![0.0; to.batch * parts * to.width()];
         if sums.is_empty() {
             return sums;
         }
         let out = SharedOut::new(y.numbers);
         let call = Call { layer: self, x, to, padding, out };
-        sums.par_chunks_exact_mut(to.pixel).enumerate().for_each(|(at, sums)| {
+        sums.par_chunks_exact_mut(to.width()).enumerate().for_each(|(at, sums)| {
             let (image, part) = (at / parts, at % parts);
             let rows = part * rows..((part + 1) * rows).min(to.size[0]);
             sums.par_chunks_mut(SLICE * LANES).with_max_len(1).enumerate().for_each(|(slice, sums)| {
@@ -93,9 +95,9 @@ impl Depthwise {
                 N::send(path, Task { call: &call, image, rows, first, sums });
             });
         });
-        let mut means = vec![0.0f32; to.batch * to.pixel];
-        for (means, sums) in means.chunks_exact_mut(to.pixel).zip(sums.chunks_exact(parts * to.pixel)) {
-            for sums in sums.chunks_exact(to.pixel) {
+        let mut means = vec![0.0f32; to.batch * to.width()];
+        for (means, sums) in means.chunks_exact_mut(to.width()).zip(sums.chunks_exact(parts * to.width())) {
+            for sums in sums.chunks_exact(to.width()) {
                 means.iter_mut().zip(sums).for_each(|(mean, sum)| *mean += sum);
             }
             means.iter_mut().for_each(|mean| *mean /= to.area() as f32);
@@ -131,12 +133,14 @@ struct Task<'a, N> {
 impl<N: Number> Work<N> for Task<'_, N> {
     #[inline(always)]
     fn run<V: Lanes<N>>(self) {
-        let kernel = self.call.layer.kernel;
+        let Depthwise { kernel, stride, .. } = self.call.layer;
         // SAFETY: the path is this processor's, and the rows are this task's alone.
         unsafe {
-            match kernel {
-                [3, 3] => self.rows::<V, 3, 9>(),
-                [5, 5] => self.rows::<V, 5, 25>(),
+            match (kernel, stride) {
+                ([3, 3], [1, 1]) => self.rows::<V, 3, 1>(),
+                ([3, 3], [2, 2]) => self.rows::<V, 3, 2>(),
+                ([5, 5], [1, 1]) => self.rows::<V, 5, 1>(),
+                ([5, 5], [2, 2]) => self.rows::<V, 5, 2>(),
                 _ => self.rows::<V, 0, 0>(),
             }
         }
@@ -144,65 +148,49 @@ impl<N: Number> Work<N> for Task<'_, N> {
 }
 
 impl<N: Number> Task<'_, N> {
-    /// With a kernel of `K` x `K` = `T` elements, or of any size where `K` is 0.
+    /// With a kernel of `K` x `K` at stride `S`, or of any size and stride where they are 0.
     ///
     /// # Safety
     /// Of the vectors; the rows of the output are this task's alone.
     #[inline(always)]
-    unsafe fn rows<V: Lanes<N>, const K: usize, const T: usize>(self) {
+    unsafe fn rows<V: Lanes<N>, const K: usize, const S: usize>(self) {
         let Self { call, image, rows, first, sums } = self;
-        let Call { layer, x, to, padding, out } = call;
-        let from = x.shape;
-        let picture = &x.numbers[image * from.image()..(image + 1) * from.image()];
-        let window = Window::new(layer, from, *padding);
-        let whole = window.whole_columns(to.size[1]);
-        let taps = layer.kernel[0] * layer.kernel[1];
+        let Call { layer, x, to, out, .. } = call;
+        let picture = &x.numbers[image * x.shape.image()..(image + 1) * x.shape.image()];
+        let (stride, taps) = (layer.stride, layer.kernel[0] * layer.kernel[1]);
+        let [whole, small] = rows_of(V::TILES, 1);
+        let mut strip = Strip::new(layer, x.shape, call.padding, [to.size[1], whole, small]);
+        let mut values = Sums::default();
         for (vector, sums) in sums.chunks_exact_mut(LANES).enumerate() {
             let channel = (first + vector) * LANES;
             let weights = &layer.weights[(first + vector) * taps..][..taps];
-            // SAFETY: sums and bias have whole vectors; the output's row has them at every column; windows are clipped to
-            // the picture by `edge`, and need not be where `whole` columns meet whole rows.
+            strip.empty();
+            // SAFETY: sums and bias have whole vectors; the output's row has them at every column, and the strip at every
+            // column of every tile.
             unsafe {
                 let bias = V::load(layer.bias.as_ptr().add(channel));
-                let mut near = [bias; T];
-                for (near, line) in near.iter_mut().zip(weights) {
-                    *near = V::load(line.0.as_ptr().cast());
-                }
                 let mut sum = V::splat(0.0);
                 for row in rows.clone() {
+                    strip.take::<N, V>(picture, channel, row * stride[0]);
                     let place = image * to.image() + row * to.size[1] * to.pixel + channel;
-                    let row = window.clip(0, row);
-                    let fast = if K > 0 { whole.clone() } else { 0..0 };
-                    let mut column = 0;
-                    while column < to.size[1] {
-                        let y = out.pointer(place + column * to.pixel, LANES);
-                        if fast.start <= column && column + TOGETHER <= fast.end {
-                            out.pointer(place + (column + TOGETHER - 1) * to.pixel, LANES);
-                            let values = if row.is_whole {
-                                let at = [row.at, column];
-                                window.inside::<N, V, K, T, TOGETHER>(picture, &near, bias, channel, at)
-                            } else {
-                                window.between::<N, V, K, TOGETHER>(
-                                    picture, weights, bias, channel, row, column,
-                                )
-                            };
-                            for (i, value) in values.iter().enumerate() {
-                                let value = layer.activation.of(*value);
-                                sum = sum.add(value);
-                                value.store_numbers(y.add(i * to.pixel));
-                            }
-                            column += TOGETHER;
-                            continue;
+                    let columns = to.size[1];
+                    for (start, width) in tiles(columns, whole, small) {
+                        let window = strip.window(row * stride[0], start * stride[1]);
+                        match (V::TILES, width == whole) {
+                            (Tiles::Wide, true) => window.sums::<V, K, S, 14>(weights, bias, &mut values),
+                            (Tiles::Wide, false) => window.sums::<V, K, S, 7>(weights, bias, &mut values),
+                            (Tiles::Middle, true) => window.sums::<V, K, S, 6>(weights, bias, &mut values),
+                            (Tiles::Middle, false) => window.sums::<V, K, S, 3>(weights, bias, &mut values),
+                            (Tiles::Few, true) => window.sums::<V, K, S, 2>(weights, bias, &mut values),
+                            (Tiles::Few, false) => window.sums::<V, K, S, 1>(weights, bias, &mut values),
                         }
-                        let value = if fast.contains(&column) {
-                            window.between::<N, V, K, 1>(picture, weights, bias, channel, row, column)[0]
-                        } else {
-                            window.edge(picture, weights, bias, channel, row, window.clip(1, column))
-                        };
-                        let value = layer.activation.of(value);
-                        sum = sum.add(value);
-                        value.store_numbers(y);
-                        column += 1;
+                        let there = width.min(columns - start);
+                        let values = values.0.chunks_exact(LANES).take(there);
+                        for (column, value) in (start..).zip(values) {
+                            let value = layer.activation.of(V::load(value.as_ptr()));
+                            sum = sum.add(value);
+                            value.store_numbers(out.pointer(place + column * to.pixel, LANES));
+                        }
                     }
                 }
                 sum.store(sums.as_mut_ptr());
@@ -211,150 +199,112 @@ impl<N: Number> Task<'_, N> {
     }
 }
 
-/// Outputs of a row that share what is loaded.
-const TOGETHER: usize = 4;
-
-/// How the kernel moves over a picture.
-#[derive(Clone, Copy)]
-struct Window {
+/// Rows of one vector of channels that are under the kernel, with the zeros around them.
+struct Strip {
     from: Shape,
     kernel: [usize; 2],
     stride: [usize; 2],
     before: [usize; 2],
+    /// Vectors of a row, and `kernel` rows of them; row r, counted from the padding's first, is line r modulo these.
+    width: usize,
+    lines: Vec<Line>,
+    /// The row that is read next.
+    next: usize,
 }
 
-/// The part of a kernel that stands on the map, along one axis.
-#[derive(Clone, Copy)]
-struct Clip {
-    /// Elements of the kernel.
-    first: usize,
-    last: usize,
-    /// The map's coordinate under element `first`.
-    at: usize,
-    is_whole: bool,
-}
-
-impl Window {
-    fn new(layer: &Depthwise, from: Shape, padding: Padding) -> Self {
-        Self { from, kernel: layer.kernel, stride: layer.stride, before: [padding.top, padding.left] }
+impl Strip {
+    /// For tiles over so many columns of the output.
+    fn new(layer: &Depthwise, from: Shape, padding: Padding, [columns, whole, small]: [usize; 3]) -> Self {
+        let Depthwise { kernel, stride, .. } = *layer;
+        let last = tiles(columns, whole, small).last().map_or(0, |(start, width)| start + width);
+        let width = last.saturating_sub(1) * stride[1] + kernel[1];
+        let lines = vec![Line([0; 16]); kernel[0] * width];
+        Self { from, kernel, stride, before: [padding.top, padding.left], width, lines, next: 0 }
     }
 
-    fn clip(&self, axis: usize, output: usize) -> Clip {
-        let start = output * self.stride[axis];
-        let before = self.before[axis];
-        let first = before.saturating_sub(start).min(self.kernel[axis]);
-        let last =
-            (self.from.size[axis] + before).saturating_sub(start).clamp(first, self.kernel[axis].max(first));
-        Clip {
-            first,
-            last,
-            at: (start + first).saturating_sub(before),
-            is_whole: last - first == self.kernel[axis],
-        }
+    /// For the next vector of channels.
+    fn empty(&mut self) {
+        self.next = 0;
     }
 
-    /// Columns of the output whose windows lie inside of the map.
-    fn whole_columns(&self, columns: usize) -> std::ops::Range<usize> {
-        let first = self.before[1].div_ceil(self.stride[1]).min(columns);
-        let end =
-            (self.from.size[1] + self.before[1] + 1).saturating_sub(self.kernel[1]).div_ceil(self.stride[1]);
-        first..end.clamp(first, columns)
-    }
-
-    /// One output whose window may leave the map.
+    /// Reads the rows under a kernel whose first is `first`, counted as above. Columns of zeros stay what they are.
     ///
     /// # Safety
     /// Of the vectors.
     #[inline(always)]
-    unsafe fn edge<N: Number, V: Lanes<N>>(
-        &self,
-        picture: &[N],
-        weights: &[Line],
-        bias: V,
-        channel: usize,
-        row: Clip,
-        column: Clip,
-    ) -> V {
-        let mut value = bias;
-        for h in row.first..row.last {
-            let weights = &weights[h * self.kernel[1]..][column.first..column.last];
-            let start = (row.at + h - row.first) * self.from.size[1] + column.at;
-            let line = &picture[start * self.from.pixel..][..weights.len() * self.from.pixel];
-            for (w, weight) in weights.iter().enumerate() {
-                // SAFETY: both have 16 numbers: the line has as many whole pixels as there are weights.
-                value = unsafe {
-                    let x = V::load_numbers(line.as_ptr().add(w * self.from.pixel + channel));
-                    x.mul_add(V::load(weight.0.as_ptr().cast()), value)
-                };
+    unsafe fn take<N: Number, V: Lanes<N>>(&mut self, picture: &[N], channel: usize, first: usize) {
+        let (pixel, columns) = (self.from.pixel, self.from.size[1]);
+        let end = first + self.kernel[0];
+        for row in self.next.max(first)..end {
+            let line = row % self.kernel[0] * self.width;
+            let line = &mut self.lines[line..line + self.width];
+            let Some(row) = row.checked_sub(self.before[0]).filter(|row| *row < self.from.size[0]) else {
+                line.fill(Line([0; 16]));
+                continue;
+            };
+            let count = columns.min(self.width.saturating_sub(self.before[1]));
+            let row = &picture[row * columns * pixel..(row + 1) * columns * pixel];
+            assert!(channel + LANES <= pixel);
+            // SAFETY: 16 numbers at `channel` of every pixel, and as many columns behind the zeros as are written.
+            unsafe {
+                let (from, ahead) = (row.as_ptr().add(channel), columns * pixel * self.stride[0]);
+                let to = line.as_mut_ptr().wrapping_add(self.before[1]);
+                for column in 0..count {
+                    let from = from.add(column * pixel);
+                    V::fetch(from.wrapping_add(ahead).cast());
+                    V::load_numbers(from).store(to.add(column).cast());
+                }
             }
         }
-        value
+        self.next = end;
     }
 
-    /// `C` outputs from `column` on, whose windows lie inside of the map but for some of their rows.
+    /// Windows whose first row and column are these, counted as above.
+    fn window(&self, row: usize, column: usize) -> Window<'_> {
+        Window { strip: self, row, column }
+    }
+}
+
+/// Where windows begin that stand side by side in the strip.
+struct Window<'a> {
+    strip: &'a Strip,
+    row: usize,
+    column: usize,
+}
+
+impl Window<'_> {
+    /// The sums of `C` windows.
     ///
     /// # Safety
-    /// Of the vectors, and that the windows do.
+    /// Of the vectors.
     #[inline(always)]
-    unsafe fn between<N: Number, V: Lanes<N>, const K: usize, const C: usize>(
+    unsafe fn sums<V: Vector, const K: usize, const S: usize, const C: usize>(
         &self,
-        picture: &[N],
         weights: &[Line],
         bias: V,
-        channel: usize,
-        row: Clip,
-        column: usize,
-    ) -> [V; C] {
-        let (pixel, width) = (self.from.pixel, self.from.size[1]);
-        let left = column * self.stride[1] - self.before[1];
-        let step = self.stride[1] * pixel;
-        let mut values = [bias; C];
-        for h in row.first..row.last {
-            let weights = &weights[h * K..(h + 1) * K];
-            // SAFETY: the caller's.
+        out: &mut Sums,
+    ) {
+        let Self { strip, row, column } = *self;
+        let stride = if S > 0 { S } else { strip.stride[1] };
+        let [height, width] = if K > 0 { [K; 2] } else { strip.kernel };
+        assert!(column + (C - 1) * stride + width <= strip.width && weights.len() == height * width);
+        let mut sums = [bias; C];
+        for h in 0..height {
+            let line = (row + h) % height * strip.width + column;
+            // SAFETY: the strip has a line at every column of the windows, as was just asserted.
             unsafe {
-                let top = row.at + h - row.first;
-                let line = picture.as_ptr().add((top * width + left) * pixel + channel);
-                for (w, weight) in weights.iter().enumerate() {
-                    let weight = V::load(weight.0.as_ptr().cast());
-                    for (i, value) in values.iter_mut().enumerate() {
-                        *value = V::load_numbers(line.add(w * pixel + i * step)).mul_add(weight, *value);
+                let line = strip.lines.as_ptr().add(line).cast::<f32>();
+                for w in 0..width {
+                    let weight = V::load(weights.as_ptr().add(h * width + w).cast());
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        *sum = V::load(line.add((i * stride + w) * LANES)).mul_add(weight, *sum);
                     }
                 }
             }
         }
-        values
-    }
-
-    /// `C` outputs from `column` on, whose windows lie inside of the map, from its row `top` on.
-    ///
-    /// # Safety
-    /// Of the vectors, and that the windows do.
-    #[inline(always)]
-    unsafe fn inside<N: Number, V: Lanes<N>, const K: usize, const T: usize, const C: usize>(
-        &self,
-        picture: &[N],
-        weights: &[V; T],
-        bias: V,
-        channel: usize,
-        [top, column]: [usize; 2],
-    ) -> [V; C] {
-        let (pixel, width) = (self.from.pixel, self.from.size[1]);
-        let left = column * self.stride[1] - self.before[1];
-        let step = self.stride[1] * pixel;
-        let mut values = [bias; C];
-        for h in 0..K {
-            // SAFETY: the caller's.
-            unsafe {
-                let line = picture.as_ptr().add(((top + h) * width + left) * pixel + channel);
-                for w in 0..K {
-                    for (i, value) in values.iter_mut().enumerate() {
-                        *value = V::load_numbers(line.add(w * pixel + i * step))
-                            .mul_add(weights[h * K + w], *value);
-                    }
-                }
-            }
+        for (i, sum) in sums.iter().enumerate() {
+            // SAFETY: there is room for the most sums of a tile.
+            unsafe { sum.store(out.0.as_mut_ptr().add(i * LANES)) };
         }
-        values
     }
 }

@@ -58,25 +58,40 @@ impl Excitation {
         assert!(means_bc.len().is_multiple_of(self.width.max(1)), "means of whole vectors");
         let mut factors = vec![0.0; means_bc.len()];
         let pictures = factors.par_chunks_exact_mut(self.width).zip(means_bc.par_chunks_exact(self.width));
-        pictures.for_each(|(factors, means)| f32::send(path, Picture { layer: self, means, factors }));
+        let rows = (WEIGHTS / self.width.max(1)).max(1);
+        let vectors = (WEIGHTS / LANES / self.squeezed.max(1)).max(1);
+        pictures.for_each(|(factors, means)| {
+            let mut squeezed = vec![0.0; self.squeezed];
+            squeezed.par_chunks_mut(rows).enumerate().for_each(|(part, z)| {
+                f32::send(path, Squeeze { layer: self, means, first: part * rows, z });
+            });
+            factors.par_chunks_mut(vectors * LANES).enumerate().for_each(|(part, factors)| {
+                let first = part * vectors * LANES;
+                f32::send(path, Excite { layer: self, squeezed: &squeezed, first, factors });
+            });
+        });
         factors
     }
 }
 
-struct Picture<'a> {
+/// Weights of a task.
+const WEIGHTS: usize = 1 << 14;
+
+/// Some squeezed channels from the first on.
+struct Squeeze<'a> {
     layer: &'a Excitation,
     means: &'a [f32],
-    factors: &'a mut [f32],
+    first: usize,
+    z: &'a mut [f32],
 }
 
-impl Work<f32> for Picture<'_> {
+impl Work<f32> for Squeeze<'_> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
-        let Self { layer, means, factors } = self;
-        let mut squeezed = vec![0.0; layer.squeezed];
-        // SAFETY: the path is this processor's; slices of whole vectors.
-        unsafe {
-            for (s, z) in squeezed.iter_mut().enumerate() {
+        let Self { layer, means, first, z } = self;
+        for (s, z) in (first..).zip(z) {
+            // SAFETY: the path is this processor's; slices of whole vectors.
+            unsafe {
                 let mut sum = V::splat(0.0);
                 let weights = layer.reduce[s * layer.width..][..layer.width].chunks_exact(LANES);
                 for (mean, weight) in means.chunks_exact(LANES).zip(weights) {
@@ -88,8 +103,26 @@ impl Work<f32> for Picture<'_> {
                 Activation::Swish.of(V::splat(sum)).store(lanes.as_mut_ptr());
                 *z = lanes[0];
             }
-            for (vector, factor) in factors.chunks_exact_mut(LANES).enumerate() {
-                let at = vector * LANES;
+        }
+    }
+}
+
+/// Factors of some channels from the first on.
+struct Excite<'a> {
+    layer: &'a Excitation,
+    squeezed: &'a [f32],
+    first: usize,
+    factors: &'a mut [f32],
+}
+
+impl Work<f32> for Excite<'_> {
+    #[inline(always)]
+    fn run<V: Lanes<f32>>(self) {
+        let Self { layer, squeezed, first, factors } = self;
+        for (vector, factor) in factors.chunks_exact_mut(LANES).enumerate() {
+            let at = first + vector * LANES;
+            // SAFETY: the path is this processor's; slices of whole vectors.
+            unsafe {
                 let mut sum = V::load(layer.excite_bias[at..at + LANES].as_ptr());
                 for (s, z) in squeezed.iter().enumerate() {
                     let weight = V::load(layer.excite[s * layer.width + at..][..LANES].as_ptr());

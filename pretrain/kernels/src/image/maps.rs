@@ -1,7 +1,8 @@
 //! Batches of maps as the layers of a trained network hand them on: channels side by side, `[b, h, w, c]`.
 //!
-//! A pixel takes a multiple of 16 numbers, the surplus ones zero, and a pixel of zeros follows each picture: what a
-//! kernel sees beyond the border is read there.
+//! A pixel's numbers fill whole vectors of 16, the surplus ones zero, and a pixel of zeros follows each picture: what a
+//! kernel sees beyond the border is read there. Where pixels would follow each other at a distance at which the first
+//! cache holds only a few of them, 64 bytes lie between them that nobody reads.
 
 use std::ops::Range;
 
@@ -90,7 +91,22 @@ pub(crate) struct Shape {
     pub(crate) pixel: usize,
 }
 
+/// Numbers from one pixel of so many channels to the next. A cache of 64 sets of 64 bytes keeps what is 4 kB apart in one
+/// set, which has fewer places than a tile has rows.
+pub(crate) fn pixel_of<N>(channels: usize) -> usize {
+    const LINE: usize = 64;
+    const SETS: usize = 64;
+    let pixel = channels.next_multiple_of(LANES);
+    let is_one_set = pixel > 0 && (pixel * size_of::<N>()).is_multiple_of(SETS * LINE / 2);
+    if is_one_set { pixel + LINE / size_of::<N>() } else { pixel }
+}
+
 impl Shape {
+    /// Numbers of a pixel: channels in whole vectors.
+    pub(crate) fn width(&self) -> usize {
+        self.channels.next_multiple_of(LANES)
+    }
+
     pub(crate) fn area(&self) -> usize {
         self.size[0] * self.size[1]
     }
@@ -127,6 +143,11 @@ impl<N: Number> Default for Maps<N> {
 impl<N: Number> Maps<N> {
     /// Takes another shape; what the numbers are is left open, but for the pixels of zeros.
     pub fn reshape(&mut self, batch: usize, size: [usize; 2], channels: usize) {
+        self.take(Shape { batch, size, channels, pixel: pixel_of::<N>(channels) });
+    }
+
+    /// As [`reshape`](Self::reshape), with nothing between pixels: the layers that learn read runs of them.
+    pub fn reshape_dense(&mut self, batch: usize, size: [usize; 2], channels: usize) {
         self.take(Shape { batch, size, channels, pixel: channels.next_multiple_of(LANES) });
     }
 

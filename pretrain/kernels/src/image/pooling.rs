@@ -53,14 +53,14 @@ impl MaxPool {
 /// # Panics
 /// Maps without whole vectors or without pixels.
 pub fn means<N: Number>(path: VectorPath, x: View<'_, N>) -> Vec<f32> {
-    let Shape { batch, pixel, .. } = x.shape;
-    assert!(x.shape.area() > 0 && pixel.is_multiple_of(LANES), "maps of whole vectors");
-    let mut means = vec![0.0; batch * pixel];
+    let (batch, width) = (x.shape.batch, x.shape.width());
+    assert!(x.shape.area() > 0 && width <= x.shape.pixel, "maps of whole vectors");
+    let mut means = vec![0.0; batch * width];
     let shape = x.shape;
     if means.is_empty() {
         return means;
     }
-    let images = means.par_chunks_exact_mut(pixel).zip(x.numbers.par_chunks_exact(shape.image()));
+    let images = means.par_chunks_exact_mut(width).zip(x.numbers.par_chunks_exact(shape.image()));
     images.for_each(|(means, x)| N::send(path, Mean { shape, x, means }));
     means
 }
@@ -86,7 +86,7 @@ impl<N: Number> Work<N> for PoolRow<'_, N> {
         let rows = window(p, from.size[0]);
         for (q, y) in y.chunks_exact_mut(from.pixel).enumerate() {
             let columns = window(q, from.size[1]);
-            for (vector, y) in y.chunks_exact_mut(LANES).enumerate() {
+            for (vector, y) in y[..from.width()].chunks_exact_mut(LANES).enumerate() {
                 // SAFETY: the path is this processor's; slices of whole vectors.
                 unsafe {
                     let mut largest = V::splat(f32::NEG_INFINITY);

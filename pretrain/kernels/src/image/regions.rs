@@ -60,7 +60,7 @@ impl<N: Number> Work<N> for Row<'_, N> {
     fn run<V: Lanes<N>>(self) {
         let Self { from, x, rows, columns, y } = self;
         for (columns, y) in columns.iter().zip(y.chunks_exact_mut(from.pixel)) {
-            for (vector, y) in y.chunks_exact_mut(LANES).enumerate() {
+            for (vector, y) in y[..from.width()].chunks_exact_mut(LANES).enumerate() {
                 // SAFETY: the path is this processor's; slices of whole vectors.
                 unsafe {
                     let mut sum = V::splat(0.0);

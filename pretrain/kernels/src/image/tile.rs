@@ -6,7 +6,17 @@ use super::vector::{Lanes, Tiles};
 /// Vectors of a panel of weights, at most.
 pub(crate) const MOST_VECTORS: usize = 3;
 /// Sums of a tile, at most: rows times vectors times 16.
-pub(crate) const MOST_SUMS: usize = 28 * 16;
+const MOST_SUMS: usize = 28 * 16;
+
+/// The sums of a tile, row by row; aligned for whole vectors.
+#[repr(align(64))]
+pub(crate) struct Sums(pub(crate) [f32; MOST_SUMS]);
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self([0.0; MOST_SUMS])
+    }
+}
 
 /// Rows of whole and of small tiles beside so many vectors.
 pub(crate) fn rows_of(tiles: Tiles, vectors: usize) -> [usize; 2] {
@@ -17,6 +27,18 @@ pub(crate) fn rows_of(tiles: Tiles, vectors: usize) -> [usize; 2] {
         (Tiles::Middle, _) => [6, 3],
         (Tiles::Few, _) => [2, 1],
     }
+}
+
+/// First rows of tiles over `count` rows, and theirs, of which the last ones need not be there: whole tiles, then small
+/// ones.
+pub(crate) fn tiles(count: usize, whole: usize, small: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let (this, left) = (start, count.saturating_sub(start));
+        let rows = if left > small { whole } else { small };
+        start += rows;
+        (left > 0).then_some((this, rows))
+    })
 }
 
 /// Where a tile reads.
@@ -32,6 +54,8 @@ pub(crate) struct Operands<'a, N> {
     /// Words of weights, `vectors` times 16 side by side.
     pub(crate) w: *const u32,
     pub(crate) vectors: usize,
+    /// What is read after this panel, and a tile fetches ahead: 16 words for each of its own words.
+    pub(crate) ahead: *const u32,
     /// Where outputs see the inputs of narrow groups among the 16 beside them: for every word, in which lane each output
     /// finds its own. Only beside one vector.
     pub(crate) order: &'a [Line],
@@ -43,7 +67,7 @@ pub(crate) struct Operands<'a, N> {
 ///
 /// Every offset has `words` words behind it (with an order: 16 numbers), and `w` has 16 times `vectors` words for each word of each run.
 #[inline(always)]
-pub(crate) unsafe fn compute<N, V: Lanes<N>>(operands: &Operands<'_, N>, sums: &mut [f32; MOST_SUMS]) {
+pub(crate) unsafe fn compute<N, V: Lanes<N>>(operands: &Operands<'_, N>, sums: &mut Sums) {
     let Operands { rows, vectors, order, .. } = *operands;
     if !order.is_empty() {
         // SAFETY: as below.
@@ -86,9 +110,9 @@ pub(crate) unsafe fn compute<N, V: Lanes<N>>(operands: &Operands<'_, N>, sums: &
 unsafe fn tile<N, V: Lanes<N>, const R: usize, const C: usize>(
     operands: &Operands<'_, N>,
     first: usize,
-    out: &mut [f32; MOST_SUMS],
+    out: &mut Sums,
 ) {
-    let Operands { x, offsets, words, a_word, w, vectors, .. } = *operands;
+    let Operands { x, offsets, words, a_word, w, vectors, mut ahead, .. } = *operands;
     let stride = vectors * 16;
     assert!(R * vectors * 16 <= MOST_SUMS && first + C <= vectors);
     // SAFETY: all that is read stands behind the offsets and in the panel, says the caller; what is written is inside
@@ -102,6 +126,8 @@ unsafe fn tile<N, V: Lanes<N>, const R: usize, const C: usize>(
                 *row = x.add(*offset);
             }
             for k in 0..words {
+                V::fetch(ahead);
+                ahead = ahead.wrapping_add(16);
                 let mut panel = [V::words(w); C];
                 for (c, words) in panel.iter_mut().enumerate() {
                     *words = V::words(w.add(c * 16));
@@ -118,7 +144,7 @@ unsafe fn tile<N, V: Lanes<N>, const R: usize, const C: usize>(
         // by reference: sums that are moved are moved through memory
         for (r, sums) in sums.iter().enumerate() {
             for (c, sum) in sums.iter().enumerate() {
-                sum.store(out.as_mut_ptr().add((r * vectors + first + c) * 16));
+                sum.store(out.0.as_mut_ptr().add((r * vectors + first + c) * 16));
             }
         }
     }
@@ -126,10 +152,7 @@ unsafe fn tile<N, V: Lanes<N>, const R: usize, const C: usize>(
 
 /// `R` rows beside one vector of outputs, each of which picks its group's inputs.
 #[inline(always)]
-unsafe fn narrow_tile<N, V: Lanes<N>, const R: usize>(
-    operands: &Operands<'_, N>,
-    out: &mut [f32; MOST_SUMS],
-) {
+unsafe fn narrow_tile<N, V: Lanes<N>, const R: usize>(operands: &Operands<'_, N>, out: &mut Sums) {
     let Operands { x, offsets, w, order, .. } = *operands;
     assert!(R * 16 <= MOST_SUMS);
     // SAFETY: as of `tile`.
@@ -150,7 +173,7 @@ unsafe fn narrow_tile<N, V: Lanes<N>, const R: usize>(
             }
         }
         for (r, sum) in sums.iter().enumerate() {
-            sum.store(out.as_mut_ptr().add(r * 16));
+            sum.store(out.0.as_mut_ptr().add(r * 16));
         }
     }
 }

@@ -57,6 +57,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn mul_sub(self, factor: Self, term: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self(_mm512_fmsub_ps(self.0, factor.0, term.0)) }
+    }
+
+    #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: the caller's.
         unsafe { Self(_mm512_max_ps(self.0, other.0)) }
@@ -116,6 +122,12 @@ impl Vector for Avx512 {
             let error = _mm512_fnmadd_ps(self.0, near, _mm512_set1_ps(1.0));
             Self(_mm512_fmadd_ps(near, error, near))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn fetch(line: *const u32) {
+        // SAFETY: no address is wrong for it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
     }
 }
 
@@ -270,6 +282,12 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn mul_sub(self, factor: Self, term: Self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self(std::array::from_fn(|i| _mm256_fmsub_ps(self.0[i], factor.0[i], term.0[i]))) }
+    }
+
+    #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: the caller's.
         unsafe { self.zip(other, |a, b| _mm256_max_ps(a, b)) }
@@ -334,6 +352,12 @@ impl Vector for Avx2 {
     unsafe fn reciprocal(self) -> Self {
         // SAFETY: the caller's.
         unsafe { Self(self.0.map(|x| _mm256_div_ps(_mm256_set1_ps(1.0), x))) }
+    }
+
+    #[inline(always)]
+    unsafe fn fetch(line: *const u32) {
+        // SAFETY: no address is wrong for it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
     }
 }
 

@@ -93,7 +93,7 @@ fn assert_near(what: &str, got: &[f32], wanted: &[f64], absolute: &[f64], terms:
 /// Half a unit in the last place of bf16, and what f32 loses before.
 const BF16: f64 = 1.0 / 250.0;
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 21] = [
     case([2, 5, 3, 4], [6, 5, 1, 1], 1, [0; 4], 1),
     case([3, 40, 1, 1], [70, 40, 1, 1], 1, [0; 4], 1),
     case([2, 19, 13, 11], [112, 19, 1, 1], 1, [0; 4], 1),
@@ -112,6 +112,10 @@ const CASES: [Case; 18] = [
     case([1, 96, 5, 6], [96, 32, 3, 3], 1, [1; 4], 3),
     case([2, 10, 5, 6], [14, 5, 3, 3], 1, [1; 4], 2),
     case([1, 24, 6, 5], [40, 3, 3, 3], 1, [1; 4], 8),
+    // pixels with room between them
+    case([2, 512, 2, 2], [512, 512, 1, 1], 1, [0; 4], 1),
+    case([1, 1024, 3, 2], [1024, 4, 3, 3], 1, [1; 4], 256),
+    case([1, 1024, 3, 3], [1024, 32, 3, 3], 2, [1; 4], 32),
 ];
 
 /// The layer's output, and the sums that it should be of.
@@ -232,6 +236,10 @@ fn depthwise_convolutions_and_their_means_are_the_loops() {
         ([1, 4, 2, 3], [7, 7], 1, [3; 4]),
         ([1, 18, 9, 21], [3, 3], 2, [0, 1, 0, 1]),
         ([1, 18, 30, 6], [3, 2], 1, [0, 1, 1, 0]),
+        ([1, 16, 31, 40], [3, 3], 1, [1; 4]),
+        ([1, 16, 5, 33], [5, 5], 2, [2; 4]),
+        ([2, 1024, 4, 3], [3, 3], 1, [1; 4]),
+        ([1, 16, 7, 7], [1, 1], 3, [0; 4]),
     ] {
         let channels = x[1];
         let w = [channels, 1, kernel[0], kernel[1]];
@@ -262,9 +270,12 @@ fn depthwise_convolutions_and_their_means_are_the_loops() {
 
 #[test]
 fn pooling_takes_the_largest_and_the_mean() {
-    for (x, kernel, stride, padding) in
-        [([2, 5, 7, 8], 3, 2, 1), ([1, 17, 1, 1], 3, 2, 1), ([1, 16, 6, 5], 2, 2, 0)]
-    {
+    for (x, kernel, stride, padding) in [
+        ([2, 5, 7, 8], 3, 2, 1),
+        ([1, 17, 1, 1], 3, 2, 1),
+        ([1, 16, 6, 5], 2, 2, 0),
+        ([2, 512, 3, 4], 3, 2, 1),
+    ] {
         let maps = numbers(1, x.iter().product());
         let pool = MaxPool { kernel, stride, padding };
         let size = pool.output_size([x[2], x[3]]).unwrap();

@@ -202,7 +202,7 @@ fn out_of_maps_the_same_along_every_path() {
     let rois: Vec<f32> = boxes.iter().flat_map(|rect| [&[0.0], &rect[..]].concat()).collect();
     let rois = Tensor::from_vec(rois, (boxes.len(), 5), &Device::Cpu).unwrap();
     let bound = 2.0 * 168.0 * 2f64.powi(-24);
-    for channels in [3, 16, 37] {
+    for channels in [3, 16, 37, 512] {
         let x = tensor(2, &[1, channels, 9, 13], DType::F32);
         for how in ways() {
             let wanted = numbers(&roi_align(&x, &rois, &how).unwrap());

@@ -115,8 +115,8 @@ impl Case {
         let (from, d) = (maps(&x, self.x), maps(&d_y, dims));
         let (x, d_y) = (Source::Plain(from.all()), Source::Plain(d.all()));
         let (mut y, mut d_x) = (Maps::default(), Maps::default());
-        y.reshape(dims[0], [dims[2], dims[3]], dims[1]);
-        d_x.reshape(self.x[0], [self.x[2], self.x[3]], self.x[1]);
+        y.reshape_dense(dims[0], [dims[2], dims[3]], dims[1]);
+        d_x.reshape_dense(self.x[0], [self.x[2], self.x[3]], self.x[1]);
         // gradients are added to what is there
         let mut d_w = vec![1.0; w.len()];
         if self.w[1] == 1 && self.groups == self.x[1] {

@@ -29,7 +29,7 @@ fn activated(activation: Activation, z: &Tensor) -> Tensor {
 
 fn empty([batch, channels, height, width]: [usize; 4]) -> Maps<f32> {
     let mut maps = Maps::default();
-    maps.reshape(batch, [height, width], channels);
+    maps.reshape_dense(batch, [height, width], channels);
     maps
 }
 

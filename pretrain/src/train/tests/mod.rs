@@ -147,7 +147,8 @@ fn ranks_and_accumulation_are_one_batch() {
         let apart = apart(&weights(&folder("whole")), &weights(&folder(name)));
         assert!(apart < 1e-5, "{name}: weights {apart} apart");
     }
-    assert!(whole[19][0] < whole[0][0] - 0.05, "nothing is learnt: {whole:?}");
+    let mean = |steps: &[[f64; 2]]| steps.iter().map(|losses| losses[0]).sum::<f64>() / steps.len() as f64;
+    assert!(mean(&whole[15..]) < mean(&whole[..5]) - 0.05, "nothing is learnt: {whole:?}");
 }
 
 #[test]

@@ -15,37 +15,38 @@ pub(super) struct Size {
     folder: &'static str,
     images: u32,
     seeds: u64,
-    epochs: f64,
-    side: u32,
+    /// Of EfficientNet and of ResNeXt: epochs, and the side of the smallest pictures.
+    epochs: [f64; 2],
+    sides: [u32; 2],
     /// Of the grid.
     step: f64,
     budgets: &'static str,
-    /// Epochs of the cardinality study.
-    cardinality_epochs: f64,
 }
 
 impl Size {
     pub(super) const FULL: Self = Self {
         folder: "studies",
-        images: 2000,
+        images: 1200,
         seeds: 3,
-        epochs: 4.0,
-        side: 48,
-        step: 0.05,
-        budgets: "2,4,8",
-        cardinality_epochs: 8.0,
+        epochs: [5.0, 4.0],
+        sides: [64, 32],
+        step: 0.1,
+        budgets: "2,4",
     };
     pub(super) const SMALLEST: Self = Self {
         folder: "studies-smallest",
         images: 200,
         seeds: 1,
-        epochs: 1.0,
-        side: 32,
+        epochs: [1.0, 1.0],
+        sides: [32, 32],
         step: 0.25,
         budgets: "2",
-        cardinality_epochs: 1.0,
     };
 }
+
+/// The presets that are scaled.
+const EFFICIENTNET: &str = "efficientnet-half";
+const RESNEXT: &str = "resnext26";
 
 /// Half as wide and about half as deep as the networks of equal cost that the paper compares: 1 x 32d, 1 x 40d, 2 x 24d,
 /// 4 x 14d, 16 x 4d.
@@ -61,11 +62,11 @@ pub(super) fn evidence(size: Size) -> Result<()> {
     study.draw()?;
     for seed in 0..size.seeds {
         let step = size.step.to_string();
-        study.scale("efficientnet-half", "grid", &["--grid", "--step", &step], seed)?;
-        for preset in ["efficientnet-half", "resnext26"] {
+        study.scale(EFFICIENTNET, "grid", &["--grid", "--step", &step], seed)?;
+        for preset in [EFFICIENTNET, RESNEXT] {
             study.scale(preset, "compare", &["--compare", size.budgets], seed)?;
         }
-        study.scale("efficientnet-half", "phi", &["--phi", "0,1,2"], seed)?;
+        study.scale(EFFICIENTNET, "phi", &["--phi", "0,1,2"], seed)?;
     }
     println!("\n{:<44}  top-1 of each seed", "cardinality and shortcuts");
     for network in CARDINALITIES {
@@ -99,13 +100,15 @@ impl Study {
         Ok(())
     }
 
-    fn settings(&self, epochs: f64, seed: u64) -> Vec<String> {
+    fn settings(&self, preset: &str, seed: u64) -> Vec<String> {
+        let family = usize::from(preset != EFFICIENTNET);
+        let (epochs, side) = (self.size.epochs[family], self.size.sides[family]);
         let corpus = self.path("corpus");
         let warm_up = (0.1 * epochs).min(0.5);
         vec![
             format!("data.train={corpus}/crops/train"),
             format!("data.held_out={corpus}/crops/val"),
-            format!("input.side={}", self.size.side),
+            format!("input.side={side}"),
             format!("schedule.epochs={epochs}"),
             format!("schedule.warm_up={warm_up}"),
             format!("seed={seed}"),
@@ -117,7 +120,7 @@ impl Study {
         let out = self.path(&format!("{name}-{preset}-{seed}"));
         let mut scale = finetune_command(["backbone", "scale", "--json", "--out", &out, "--config"]);
         scale.arg(format!("finetune/configs/{preset}.toml")).args(question);
-        for set in self.settings(self.size.epochs, seed) {
+        for set in self.settings(preset, seed) {
             scale.args(["--set", &set]);
         }
         let report = object(&mut scale)?;
@@ -144,9 +147,9 @@ impl Study {
             let (run, kept) = (self.path(&name), self.folder.join(format!("{name}.json")));
             if !kept.exists() {
                 let mut train = finetune_command(["backbone", "train", "--json", "--out", &run, "--config"]);
-                train.arg("finetune/configs/resnext26.toml");
+                train.arg(format!("finetune/configs/{RESNEXT}.toml"));
                 train.args(["--set", &format!("network.architecture={network}")]);
-                for set in self.settings(self.size.cardinality_epochs, seed) {
+                for set in self.settings(RESNEXT, seed) {
                     train.args(["--set", &set]);
                 }
                 // one that was stopped before its first checkpoint begins again

@@ -7,7 +7,8 @@
 //!
 //! Nothing is gathered: a tile reads its pixels where they stand (every run of every pixel has an offset, of a pixel of
 //! zeros beyond the border), broadcasts their numbers word by word and multiplies 16 to 48 output channels. With k numbers a
-//! pixel that is 2·k·o operations on 4·(k + o) bytes of maps, and panels of weights that stay in the second cache.
+//! pixel that is 2·k·o operations on 4·(k + o) bytes of maps, and panels of weights that stay in the second cache, into which
+//! each is fetched while the one before it is multiplied: of few pixels, weights are more bytes than maps.
 //! An output's sum runs over k in the order of the weights, whatever tile it is in.
 
 mod pack;
@@ -185,8 +186,8 @@ impl<N: Number> Convolution<N> {
         self.outputs
     }
 
-    /// Computes maps. `factors_bc` scales the input's channels, 16-fold padded as in its pixels, and only a 1 x 1 kernel
-    /// at stride 1 takes them; the `shortcut` is added before the activation.
+    /// Computes maps. `factors_bc` scales the input's channels, whole vectors of them, and only a 1 x 1 kernel at
+    /// stride 1 takes them; the `shortcut` is added before the activation.
     ///
     /// # Panics
     /// Maps of other shapes than the convolution's.
@@ -202,17 +203,17 @@ impl<N: Number> Convolution<N> {
         let (from, to) = (x.shape, y.shape);
         assert!(from.channels == self.inputs && to.channels == self.outputs, "channels of the maps");
         assert!(to.batch == from.batch && Some(to.size) == self.output_size(from.size, padding), "sizes");
-        assert!(to.pixel == self.bias.len(), "an output of whole vectors");
+        assert!(to.width() == self.bias.len() && to.width() <= to.pixel, "an output of whole vectors");
         if self.whole_pixels {
             assert!(from.pixel == self.inputs && padding == Padding::default(), "zeros of their own");
         } else {
-            assert!(from.pixel == self.inputs.next_multiple_of(LANES), "an input of whole vectors");
+            assert!(from.width() <= from.pixel, "an input of whole vectors");
         }
         if let Some(shortcut) = shortcut {
             assert!(shortcut.shape == to, "a shortcut of the output's shape");
         }
         if let Some(factors) = factors_bc {
-            assert!(factors.len() == from.batch * from.pixel && from.size == to.size, "a factor a channel");
+            assert!(factors.len() == from.batch * from.width() && from.size == to.size, "a factor a channel");
             assert!(self.kernel == [1, 1] && self.stride == [1, 1], "factors for a 1 x 1 kernel");
         }
         let out = SharedOut::new(y.numbers);

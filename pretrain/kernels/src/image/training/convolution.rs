@@ -16,7 +16,7 @@ use super::sums::{Cut, Sums};
 use crate::image::maps::{LANES, Shape, View, ViewMut};
 use crate::image::path::{Numbers, VectorPath, Work};
 use crate::image::shared::SharedOut;
-use crate::image::tile::{MOST_SUMS, Operands, compute, rows_of};
+use crate::image::tile::{Operands, Sums as TileSums, compute, rows_of};
 use crate::image::vector::{Lanes, Vector};
 
 /// Bytes of input that a task goes over panel by panel.
@@ -137,10 +137,6 @@ struct Task<'a> {
     panels: &'a [Panel],
 }
 
-/// Aligned for whole vectors.
-#[repr(align(64))]
-struct Tile([f32; MOST_SUMS]);
-
 impl Work<f32> for Task<'_> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
@@ -159,7 +155,7 @@ impl Work<f32> for Task<'_> {
             unsafe { call.computed::<V>(block, scratch.numbers()) };
         }
         let (mut offsets, mut vectors) = (Vec::new(), 0);
-        let mut tile = Tile([0.0; MOST_SUMS]);
+        let mut tile = TileSums::default();
         for panel in panels {
             let [whole, small] = rows_of(V::TILES, panel.vectors);
             if vectors != panel.vectors {
@@ -174,6 +170,8 @@ impl Work<f32> for Task<'_> {
             }
             // SAFETY: the panel's weights are there, and `offsets` are of pixels that are.
             let w = unsafe { call.weights.lines.as_ptr().add(panel.line).cast::<u32>() };
+            let words = panel.words * block.class.runs.len() * LANES;
+            let mut ahead = w.wrapping_add(words * vectors);
             let (mut start, mut at) = (0, 0);
             while start < count {
                 let rows = rows_at(start, count, whole, small);
@@ -186,16 +184,18 @@ impl Work<f32> for Task<'_> {
                     a_word: 1,
                     w,
                     vectors,
+                    ahead,
                     order: &call.weights.order,
                 };
+                ahead = ahead.wrapping_add(words);
                 let places = &places[start..count.min(start + rows)];
                 at += length;
                 start += rows;
                 // SAFETY: offsets are of whole pixels, whose channels the panel's words are of; the panel has its lines;
                 // pixels and sums are this task's alone, of the panel's channels.
                 unsafe {
-                    compute::<f32, V>(&operands, &mut tile.0);
-                    call.finish::<V>(block, panel, places, &mut tile.0);
+                    compute::<f32, V>(&operands, &mut tile);
+                    call.finish::<V>(block, panel, places, &mut tile);
                 }
             }
         }
@@ -290,10 +290,10 @@ impl Call<'_> {
         block: &Block<'_>,
         panel: &Panel,
         places: &[Place],
-        tile: &mut [f32; MOST_SUMS],
+        TileSums(tile): &mut TileSums,
     ) {
         let step = panel.vectors * LANES;
-        assert!(places.len() * step <= MOST_SUMS);
+        assert!(places.len() * step <= tile.len());
         let channel = panel.vector * LANES;
         if let Some(shortcut) = &self.shortcut {
             for (row, place) in places.iter().enumerate() {

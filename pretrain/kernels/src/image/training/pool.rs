@@ -43,7 +43,7 @@ impl LearningPool {
         x.check();
         assert!(from.channels == to.channels && from.batch == to.batch, "maps");
         assert!(Some(to.size) == self.pool.output_size(from.size), "sizes");
-        self.chosen.reshape(to.batch, to.size, to.channels);
+        self.chosen.reshape_dense(to.batch, to.size, to.channels);
         let pool = self.pool;
         let (out, chosen) = (SharedOut::new(y.numbers), self.chosen.all_mut());
         let chosen = SharedOut::new(chosen.numbers);
