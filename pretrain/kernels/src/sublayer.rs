@@ -4,8 +4,8 @@
 //! `gelu(x w_iᵀ + b_i)`.
 //!
 //! They are [`linear_in`](crate::linear_in), [`attention`](crate::attention), [`linear_gelu_in`](crate::linear_gelu_in) and
-//! [`residual_layer_norm`](crate::residual_layer_norm) one after the other, to the bit; what those would pass through candle's
-//! store of gradients, 6 numbers (attention) or as many as z and 1 more for each of x, is handed on directly.
+//! [`residual_layer_norm`](crate::residual_layer_norm) one after the other, to the bit. The gradients to what lies between
+//! them (queries, keys and values, z, and what is added to x) are handed on directly instead of through candle's store.
 
 use std::sync::{Arc, OnceLock};
 

@@ -211,10 +211,9 @@ impl Plan {
                 _ => return Err(Error::Internal { tensor: format!("block {number}") }),
             }
         }
-        let Some(BlockKept::Inverted(_) | BlockKept::Bottleneck(_)) = kept_blocks.last() else {
+        let Some(last) = kept_blocks.last().map(BlockKept::feed) else {
             return Err(Error::Internal { tensor: "blocks".to_owned() });
         };
-        let last = kept_blocks[kept_blocks.len() - 1].feed();
         let (padded_bd, channels) = match head {
             Some(head) => {
                 head.forward(ahead, &last.source, &mut memory.head)?;

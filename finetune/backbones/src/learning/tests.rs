@@ -1,6 +1,6 @@
 //! Whole networks beside the operations on tensors, in f64.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
 use pretrain_kernels::image::VectorPath;
@@ -46,7 +46,7 @@ impl Case {
     }
 
     /// One normalisation in the middle keeps to its running statistics.
-    fn fixed(&self) -> std::collections::BTreeSet<String> {
+    fn fixed(&self) -> BTreeSet<String> {
         ["blocks.2.0.bn2", "layer2.0.bn2", "layer2.0.downsample.1"].map(str::to_owned).into()
     }
 

@@ -13,11 +13,13 @@
 mod micro;
 mod panels;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::product::{Matrix, MatrixMut, Shared};
 use micro::{ROWS, Target, VECTORS, add_products};
-use panels::{LINES, Panels};
+use panels::{LINES, Pairs, Panels};
 
 /// Whether this processor has the instructions.
 pub(crate) fn is_available() -> bool {
@@ -106,54 +108,58 @@ impl<'a> Bf16Product<'a> {
         }
         let n_blocks = self.n_pairs.div_ceil(PAIRS);
         let n_groups = columns.div_ceil(GROUP);
-        let pairs_of = |block: usize| block * self.n_pairs / n_blocks..(block + 1) * self.n_pairs / n_blocks;
-        // the panels of a group that are ready; missing ones are its first: their sums are not written
-        let ready = |panels: &'_ Panels, step: usize| -> [std::ops::Range<usize>; VECTORS] {
-            let (pairs, column) = (pairs_of(step / n_groups), step % n_groups * GROUP);
-            std::array::from_fn(|vector| {
-                let is_there = vector * LINES < columns - column;
-                panels.place((c + column) / LINES + if is_there { vector } else { 0 }, pairs.clone())
-            })
+        // of a step: its block of pairs, its first column, and how many
+        let part = |step: usize| {
+            let (block, column) = (step / n_groups, step % n_groups * GROUP);
+            let pairs = block * self.n_pairs / n_blocks..(block + 1) * self.n_pairs / n_blocks;
+            (pairs, column, GROUP.min(columns - column))
         };
         let mut own = None;
         for step in 0..n_blocks * n_groups {
-            let (block, column) = (step / n_groups, step % n_groups * GROUP);
-            let (pairs, n_columns) = (pairs_of(block), GROUP.min(columns - column));
-            let accumulate = accumulate || block > 0;
-            let (panels, now, next) = match &self.rhs {
+            let (pairs, column, n_columns) = part(step);
+            let accumulate = accumulate || step >= n_groups;
+            let (now, next) = match &self.rhs {
                 Rhs::Ready(panels) => {
-                    let next = (step + 1 < n_blocks * n_groups).then(|| ready(panels, step + 1));
-                    (panels, ready(panels, step), next)
+                    let ready = |step: usize| {
+                        let (pairs, column, n_columns) = part(step);
+                        group(panels, (c + column) / LINES, n_columns, &pairs)
+                    };
+                    let next = (step + 1 < n_blocks * n_groups).then(|| ready(step + 1));
+                    (ready(step), next.unwrap_or_default())
                 }
                 Rhs::AsItIs(matrix) => {
                     let lines = matrix.rows(c + column, n_columns);
                     let space = own.take();
-                    let panels: &Panels = own.insert(Panels::of_pairs(lines, pairs.clone(), space));
-                    let place = |vector: usize| {
-                        let is_there = vector * LINES < n_columns;
-                        panels.place(if is_there { vector } else { 0 }, 0..pairs.len())
-                    };
-                    (panels, std::array::from_fn(place), None)
+                    let panels = own.insert(Panels::of_pairs(lines, pairs.clone(), space));
+                    (group(panels, 0, n_columns, &(0..pairs.len())), Default::default())
                 }
             };
-            let now = now.map(|place| panels.at(place));
             let n_calls = rows.div_ceil(ROWS);
             for call in 0..n_calls {
                 let row = call * ROWS;
-                let lhs = self.lhs.at(self.lhs.place((r + row) / LINES, pairs.clone()));
+                let lhs = self.lhs.part((r + row) / LINES, pairs.clone());
                 // each call asks for a part of what the calls of the next step read
-                let ahead = next.clone().map_or([&[][..]; VECTORS], |next| {
-                    next.map(|place| {
-                        let panel = panels.at(place);
-                        &panel[call * panel.len() / n_calls..(call + 1) * panel.len() / n_calls]
-                    })
-                });
+                let ahead = next
+                    .map(|panel| &panel[call * panel.len() / n_calls..(call + 1) * panel.len() / n_calls]);
                 let target = Target::new(out, [row, column], [ROWS.min(rows - row), n_columns], accumulate);
                 // SAFETY: the processor has the instructions: `new` saw to it.
                 unsafe { add_products(lhs, row % LINES, now, ahead, target) };
             }
         }
     }
+}
+
+/// Some pairs of the panels of a group, which begins with panel `first`. Missing ones are its first: their sums are not written.
+fn group<'a>(
+    panels: &'a Panels,
+    first: usize,
+    n_columns: usize,
+    pairs: &Range<usize>,
+) -> [&'a [Pairs]; VECTORS] {
+    std::array::from_fn(|vector| {
+        let is_there = vector * LINES < n_columns;
+        panels.part(first + if is_there { vector } else { 0 }, pairs.clone())
+    })
 }
 
 /// Cuts `total` into equal parts of at most `most` and whole `unit`s.

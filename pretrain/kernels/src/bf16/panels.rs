@@ -59,14 +59,9 @@ impl Panels {
         Self { pairs, n_pairs }
     }
 
-    /// Where some pairs of one panel stand.
-    pub(super) fn place(&self, panel: usize, pairs: Range<usize>) -> Range<usize> {
-        panel * self.n_pairs + pairs.start..panel * self.n_pairs + pairs.end
-    }
-
-    /// What stands there.
-    pub(super) fn at(&self, place: Range<usize>) -> &[Pairs] {
-        &self.pairs[place]
+    /// Some pairs of one panel.
+    pub(super) fn part(&self, panel: usize, pairs: Range<usize>) -> &[Pairs] {
+        &self.pairs[panel * self.n_pairs..][pairs]
     }
 }
 

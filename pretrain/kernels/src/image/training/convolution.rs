@@ -16,7 +16,7 @@ use super::sums::{Cut, Sums};
 use crate::image::maps::{LANES, Shape, View, ViewMut};
 use crate::image::path::{Numbers, VectorPath, Work};
 use crate::image::shared::SharedOut;
-use crate::image::tile::{Operands, Sums as TileSums, compute, rows_of};
+use crate::image::tile::{Operands, Sums as TileSums, compute, rows_of, tiles};
 use crate::image::vector::{Lanes, Vector};
 
 /// Bytes of input that a task goes over panel by panel.
@@ -161,20 +161,16 @@ impl Work<f32> for Task<'_> {
             if vectors != panel.vectors {
                 vectors = panel.vectors;
                 offsets.clear();
-                let mut start = 0;
-                while start < count {
-                    let rows = rows_at(start, count, whole, small);
+                for (start, rows) in tiles(count, whole, small) {
                     call.offsets(block.class, &places, start, rows, is_computed, &mut offsets);
-                    start += rows;
                 }
             }
             // SAFETY: the panel's weights are there, and `offsets` are of pixels that are.
             let w = unsafe { call.weights.lines.as_ptr().add(panel.line).cast::<u32>() };
             let words = panel.words * block.class.runs.len() * LANES;
             let mut ahead = w.wrapping_add(words * vectors);
-            let (mut start, mut at) = (0, 0);
-            while start < count {
-                let rows = rows_at(start, count, whole, small);
+            let mut at = 0;
+            for (start, rows) in tiles(count, whole, small) {
                 let length = rows * block.class.runs.len();
                 let operands = Operands {
                     x: x.wrapping_add(panel.input),
@@ -190,7 +186,6 @@ impl Work<f32> for Task<'_> {
                 ahead = ahead.wrapping_add(words);
                 let places = &places[start..count.min(start + rows)];
                 at += length;
-                start += rows;
                 // SAFETY: offsets are of whole pixels, whose channels the panel's words are of; the panel has its lines;
                 // pixels and sums are this task's alone, of the panel's channels.
                 unsafe {
@@ -200,10 +195,6 @@ impl Work<f32> for Task<'_> {
             }
         }
     }
-}
-
-fn rows_at(start: usize, count: usize, whole: usize, small: usize) -> usize {
-    if count - start > small { whole } else { small }
 }
 
 impl Call<'_> {

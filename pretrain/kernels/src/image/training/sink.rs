@@ -172,6 +172,19 @@ unsafe fn add<V: Vector>(total: *mut f32, sum: V) {
 }
 
 impl Behind<'_> {
+    /// Scale, shift and centre of a run's channels, and where the run begins in the map.
+    #[inline(always)]
+    unsafe fn at<V: Vector>(&self, run: Run) -> ([V; 3], *const f32) {
+        let Norm { scale, shift, centre, .. } = self.norm;
+        // SAFETY: of `Sink::take`.
+        unsafe {
+            let scale = V::load(scale.as_ptr().add(run.channel));
+            let shift = V::load(shift.as_ptr().add(run.channel));
+            let centre = V::load(centre.as_ptr().add(run.channel));
+            ([scale, shift, centre], self.y.numbers.as_ptr().add(run.start))
+        }
+    }
+
     #[inline(always)]
     unsafe fn slope<V: Vector, F: Function>(
         &self,
@@ -181,13 +194,10 @@ impl Behind<'_> {
         to: *mut f32,
         totals: [*mut f32; 3],
     ) {
-        let Run { start, every, count, channel, .. } = run;
+        let Run { every, count, .. } = run;
         // SAFETY: of `Sink::take`.
         unsafe {
-            let scale = V::load(self.norm.scale.as_ptr().add(channel));
-            let shift = V::load(self.norm.shift.as_ptr().add(channel));
-            let centre = V::load(self.norm.centre.as_ptr().add(channel));
-            let own = self.y.numbers.as_ptr().add(start);
+            let ([scale, shift, centre], own) = self.at::<V>(run);
             let (mut first, mut second) = (V::splat(0.0), V::splat(0.0));
             for n in 0..count {
                 let y = V::load(own.add(n * every));
@@ -210,13 +220,10 @@ impl Behind<'_> {
         to: *mut f32,
         totals: [*mut f32; 3],
     ) {
-        let Run { start, every, count, channel, .. } = run;
+        let Run { every, count, .. } = run;
         // SAFETY: of `Sink::take`.
         unsafe {
-            let scale = V::load(self.norm.scale.as_ptr().add(channel));
-            let shift = V::load(self.norm.shift.as_ptr().add(channel));
-            let centre = V::load(self.norm.centre.as_ptr().add(channel));
-            let own = self.y.numbers.as_ptr().add(start);
+            let ([scale, shift, centre], own) = self.at::<V>(run);
             let mut gathered = [V::splat(0.0); 3];
             for n in 0..count {
                 let y = V::load(own.add(n * every));
