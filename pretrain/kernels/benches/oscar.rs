@@ -13,7 +13,7 @@ use candle_core::{Device, Tensor, Var};
 use cpu_time::CpuTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pretrain_kernels::{
-    AdamWForm, AdamWSlices, AdamWStep, Attention, Dropout, Sequences, adamw, attention, dropout,
+    AdamWForm, AdamWSlices, AdamWStep, Attention, Dropout, Precision, Sequences, adamw, attention, dropout,
     embedding_sum, layer_norm, linear, linear_gelu, residual_layer_norm, squared_norm,
     vocabulary_cross_entropy,
 };
@@ -84,14 +84,21 @@ fn attend(criterion: &mut Criterion<CpuTime>) {
     let how = how();
     let operations = Throughput::Elements((4 * ROWS * LENGTH * WIDTH) as u64);
     for (name, dropout) in [("attention", None), ("attention with dropout", Some(&how))] {
-        let attend = Attention { heads: HEADS, sequences: &sequences, mask: None, dropout };
+        let attend =
+            Attention { heads: HEADS, sequences: &sequences, mask: None, dropout, precision: Precision::F32 };
         both(criterion, name, &qkv, operations.clone(), |t| attention(&t[0], &attend).unwrap());
     }
     // The same batch with half of the tokens: what packing saves.
     let half: Vec<usize> = (0..SAMPLES).map(|i| 25 + 35 * (i % 2)).collect();
     let sequences = Sequences::new(&half);
     let qkv = [random(&[sequences.tokens(), 3 * WIDTH])];
-    let attend = Attention { heads: HEADS, sequences: &sequences, mask: None, dropout: Some(&how) };
+    let attend = Attention {
+        heads: HEADS,
+        sequences: &sequences,
+        mask: None,
+        dropout: Some(&how),
+        precision: Precision::F32,
+    };
     let work = half.iter().map(|length| 4 * length * length * WIDTH).sum::<usize>() as u64;
     both(criterion, "attention, half the tokens", &qkv, Throughput::Elements(work), |t| {
         attention(&t[0], &attend).unwrap()

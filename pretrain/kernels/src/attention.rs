@@ -19,7 +19,9 @@ use rayon::prelude::*;
 
 use crate::dropout::Dropout;
 use crate::element::{Element, by_dtype, check_anywhere, dims, elements, slice, to_f64};
-use crate::product::{Matrix, MatrixMut, Shared, multiply, written};
+use crate::precision::Precision;
+use crate::product::{Matrix, MatrixMut, Shared, written};
+use crate::small_products::SmallProducts;
 use crate::softmax::{softmax_gradient_row, softmax_row};
 use crate::{Error, Result, composed};
 
@@ -50,6 +52,8 @@ pub struct Attention<'a> {
     pub mask: Option<AttentionMask<'a>>,
     /// On the probabilities; a row is one query token, whose heads are rows of their own.
     pub dropout: Option<&'a Dropout>,
+    /// Of the products of queries, keys, values and probabilities.
+    pub precision: Precision,
 }
 
 impl Sequences {
@@ -149,6 +153,7 @@ pub(crate) struct SelfAttention {
     pub(crate) tasks: Vec<Sequence>,
     pub(crate) bias: Option<Bias>,
     pub(crate) dropout: Option<Dropout>,
+    pub(crate) precision: Precision,
     /// Which probabilities were kept, if any were dropped: every sequence's pairs, head by head.
     pub(crate) kept: OnceLock<Vec<u8>>,
 }
@@ -181,6 +186,7 @@ impl SelfAttention {
             tasks: tasks.collect(),
             bias: how.mask.map(|mask| additive(mask, &sequences)).transpose()?,
             dropout: how.dropout.filter(|dropout| dropout.rate > 0.0).cloned(),
+            precision: how.precision,
             kept: OnceLock::new(),
         })
     }
@@ -193,16 +199,24 @@ impl SelfAttention {
         self.tasks.iter().map(|sequence| sequence.tokens.len()).max().unwrap_or(0)
     }
 
-    /// Calls `f(scratch, sequence, head)` for each of them that has tokens, in parallel; `scratch` is the thread's.
-    fn for_each<T: Element>(&self, squares: usize, f: impl Fn(&mut [T], &Sequence, usize) + Sync) {
-        let scratch = || vec![T::ZERO; squares * self.longest().pow(2)];
-        (0..self.tasks.len() * self.heads).into_par_iter().for_each_init(scratch, |scratch, task| {
-            let sequence = &self.tasks[task / self.heads];
-            let length = sequence.tokens.len();
-            if length > 0 {
-                f(&mut scratch[..squares * length.pow(2)], sequence, task % self.heads);
-            }
-        });
+    /// Calls `f(products, scratch, sequence, head)` for each of them that has tokens, in parallel; `products` and `scratch` are
+    /// the thread's.
+    fn for_each<T: Element>(
+        &self,
+        squares: usize,
+        f: impl Fn(&mut SmallProducts, &mut [T], &Sequence, usize) + Sync,
+    ) {
+        let scratch = || (SmallProducts::new(self.precision), vec![T::ZERO; squares * self.longest().pow(2)]);
+        (0..self.tasks.len() * self.heads).into_par_iter().for_each_init(
+            scratch,
+            |(products, scratch), task| {
+                let sequence = &self.tasks[task / self.heads];
+                let length = sequence.tokens.len();
+                if length > 0 {
+                    f(products, &mut scratch[..squares * length.pow(2)], sequence, task % self.heads);
+                }
+            },
+        );
     }
 
     fn factors<'a, T: Element>(&self, qkv: &'a [T], sequence: &Sequence, head: usize) -> Factors<'a, T> {
@@ -219,10 +233,16 @@ impl SelfAttention {
     }
 
     /// `p` into `scores`.
-    fn probabilities<T: Element>(&self, factors: &Factors<'_, T>, sequence: &Sequence, scores: &mut [T]) {
+    fn probabilities<T: Element>(
+        &self,
+        products: &mut SmallProducts,
+        factors: &Factors<'_, T>,
+        sequence: &Sequence,
+        scores: &mut [T],
+    ) {
         let length = sequence.tokens.len();
         let mut out = MatrixMut::new(scores, [length, length], length);
-        multiply(&mut out, false, factors.q, factors.k.transposed());
+        products.write(&mut out, factors.q, factors.k.transposed());
         let scale = self.scale::<T>();
         for (query, scores) in scores.chunks_exact_mut(length).enumerate() {
             let bias = match &self.bias {
@@ -265,10 +285,10 @@ impl SelfAttention {
     /// Writes all of y, and of what is kept where something is dropped.
     fn heads_forward<T: Element>(&self, qkv: &[T], y: &Shared<'_, T>, all_kept: &Shared<'_, u8>) {
         let width = self.width();
-        self.for_each(1, |scores, sequence, head| {
+        self.for_each(1, |products, scores, sequence, head| {
             let length = sequence.tokens.len();
             let factors = self.factors(qkv, sequence, head);
-            self.probabilities(&factors, sequence, scores);
+            self.probabilities(products, &factors, sequence, scores);
             if let Some(dropout) = &self.dropout {
                 // SAFETY: this head's pairs of this sequence are this task's alone.
                 let mut kept =
@@ -282,7 +302,7 @@ impl SelfAttention {
             let first = sequence.tokens.start * width + head * self.head;
             // SAFETY: this head's columns of this sequence's rows are this task's alone.
             let mut out = unsafe { y.tile(first, [length, self.head], width) };
-            multiply(&mut out, false, Matrix::new(scores, [length, length], [length, 1]), factors.v);
+            products.write(&mut out, Matrix::new(scores, [length, length], [length, 1]), factors.v);
         });
     }
 
@@ -296,7 +316,7 @@ impl SelfAttention {
     fn heads_backward<T: Element>(&self, qkv: &[T], d_y: &[T], d_qkv: &Shared<'_, T>) {
         let width = self.width();
         let kept = self.kept.get().map_or(&[][..], Vec::as_slice);
-        self.for_each(2, |scratch, sequence, head| {
+        self.for_each(2, |products, scratch, sequence, head| {
             let length = sequence.tokens.len();
             let square = [length, length];
             let (p, d) = scratch.split_at_mut(length * length);
@@ -314,20 +334,20 @@ impl SelfAttention {
                 // task's alone.
                 unsafe { d_qkv.tile(first, [length, self.head], 3 * width) }
             };
-            self.probabilities(&factors, sequence, p);
+            self.probabilities(products, &factors, sequence, p);
             d.copy_from_slice(p);
             drop(d);
-            multiply(&mut out(2), false, Matrix::new(d, square, [length, 1]).transposed(), d_y);
+            products.write(&mut out(2), Matrix::new(d, square, [length, 1]).transposed(), d_y);
             let mut d_p = MatrixMut::new(d, square, length);
-            multiply(&mut d_p, false, d_y, factors.v.transposed());
+            products.write(&mut d_p, d_y, factors.v.transposed());
             drop(d);
             let scale = self.scale::<T>();
             for (p, d) in p.chunks_exact(length).zip(d.chunks_exact_mut(length)) {
                 softmax_gradient_row(p, d);
                 d.iter_mut().for_each(|d| *d *= scale);
             }
-            multiply(&mut out(0), false, Matrix::new(d, square, [length, 1]), factors.k);
-            multiply(&mut out(1), false, Matrix::new(d, square, [length, 1]).transposed(), factors.q);
+            products.write(&mut out(0), Matrix::new(d, square, [length, 1]), factors.k);
+            products.write(&mut out(1), Matrix::new(d, square, [length, 1]).transposed(), factors.q);
         });
     }
 }

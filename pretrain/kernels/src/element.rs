@@ -25,6 +25,8 @@ pub(crate) trait Element: WithDType + std::fmt::Debug + Neg<Output = Self> {
     fn matrix_as_f32(matrix: Matrix<'_, Self>) -> Option<Matrix<'_, f32>>;
     /// As [`of_f32`](Self::of_f32), of a part of an output.
     fn tile_of_f32<'a, 'b>(tile: &'a mut MatrixMut<'b, f32>) -> Option<&'a mut MatrixMut<'b, Self>>;
+    /// As [`of_f32`](Self::of_f32), the other way, of a part of an output.
+    fn tile_as_f32<'a, 'b>(tile: &'a mut MatrixMut<'b, Self>) -> Option<&'a mut MatrixMut<'b, f32>>;
 }
 
 impl Element for f32 {
@@ -90,6 +92,10 @@ impl Element for f32 {
     fn tile_of_f32<'a, 'b>(tile: &'a mut MatrixMut<'b, f32>) -> Option<&'a mut MatrixMut<'b, Self>> {
         Some(tile)
     }
+
+    fn tile_as_f32<'a, 'b>(tile: &'a mut MatrixMut<'b, Self>) -> Option<&'a mut MatrixMut<'b, f32>> {
+        Some(tile)
+    }
 }
 
 impl Element for f64 {
@@ -124,6 +130,10 @@ impl Element for f64 {
     }
 
     fn tile_of_f32<'a, 'b>(_: &'a mut MatrixMut<'b, f32>) -> Option<&'a mut MatrixMut<'b, Self>> {
+        None
+    }
+
+    fn tile_as_f32<'a, 'b>(_: &'a mut MatrixMut<'b, Self>) -> Option<&'a mut MatrixMut<'b, f32>> {
         None
     }
 }

@@ -14,7 +14,25 @@ use crate::element::Element;
 #[derive(Default)]
 pub(crate) struct Handover {
     values: OnceLock<CpuStorage>,
-    gradient: Mutex<Option<CpuStorage>>,
+    gradient: Bypass,
+}
+
+/// A gradient that passes by some operations on the way back.
+#[derive(Default)]
+pub(crate) struct Bypass(Mutex<Option<CpuStorage>>);
+
+impl Bypass {
+    pub(crate) fn give_back<T: Element>(&self, gradient: Vec<T>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(T::to_cpu_storage_owned(gradient));
+    }
+
+    /// Once.
+    pub(crate) fn take_back<T: Element>(&self) -> candle_core::Result<Vec<T>> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(gradient) => T::cpu_storage_data(gradient),
+            None => candle_core::bail!("nothing was handed over backward"),
+        }
+    }
 }
 
 impl Handover {
@@ -37,16 +55,12 @@ impl Handover {
         gradient: Vec<T>,
         token: &Tensor,
     ) -> candle_core::Result<Tensor> {
-        *self.gradient.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(T::to_cpu_storage_owned(gradient));
+        self.gradient.give_back(gradient);
         token.zeros_like()
     }
 
     /// What the first one reads backward, once.
     pub(crate) fn take_back<T: Element>(&self) -> candle_core::Result<Vec<T>> {
-        match self.gradient.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(gradient) => T::cpu_storage_data(gradient),
-            None => candle_core::bail!("nothing was handed over backward"),
-        }
+        self.gradient.take_back()
     }
 }

@@ -63,6 +63,7 @@ mod product;
 mod roi_align;
 mod scale;
 mod simd;
+mod small_products;
 mod soft_cross_entropy;
 mod softmax;
 mod sublayer;

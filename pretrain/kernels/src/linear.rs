@@ -5,14 +5,17 @@
 //! lanes, more are tiles of a product, and which way is taken follows from the outputs alone. Derivatives of the
 //! gradients are not there.
 
+use std::borrow::Cow;
+
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
+use crate::bf16::{Bf16BothWays, Bf16Factor};
 use crate::collected::collect;
 use crate::element::{Element, by_dtype, check_anywhere, check_vector, dims, elements, slice};
 use crate::precision::Precision;
-use crate::product::{Matrix, MatrixMut, Shared, written};
+use crate::product::{Blocks, Matrix, MatrixMut, Shared, written};
 use crate::simd::{Kernel, widest};
 use crate::tiles::{NARROW, column_sums, tiled_product};
 use crate::{Error, Result, composed};
@@ -56,6 +59,13 @@ const OUTPUTS: usize = 32;
 /// The product has another way, and other bits, for outputs of up to 256 numbers and for single rows; so fewer rows than
 /// this (of more than [`NARROW`] outputs) are filled up.
 const FEW: usize = 4;
+
+/// The gradient to a layer's output.
+pub(crate) enum OutputGradient<'a, T: Element> {
+    AsItIs(Cow<'a, [T]>),
+    /// For the products of both gradients.
+    Rewritten(Bf16BothWays),
+}
 
 pub(crate) struct Linear {
     pub(crate) precision: Precision,
@@ -135,17 +145,18 @@ impl Linear {
         y
     }
 
-    /// The gradients to x, w and bias, of those that are tracked and not collected.
+    /// The gradients to x, w and bias, of those that are tracked and not collected. `residual` is added to that of x.
     pub(crate) fn backward<T: Element>(
         &self,
         x: &Tensor,
         w: &Tensor,
         bias: Option<&Tensor>,
-        d_y: &[T],
+        d_y: &OutputGradient<'_, T>,
+        residual: Option<&[T]>,
     ) -> candle_core::Result<[Option<Tensor>; 3]> {
         let (x_guard, w_guard) = (x.storage_and_layout(), w.storage_and_layout());
         let d_x = || {
-            let d_x = self.input_gradient(elements::<T>(&w_guard)?, d_y);
+            let d_x = self.input_gradient(elements::<T>(&w_guard)?, d_y, residual);
             Tensor::from_vec(d_x, x.shape(), x.device())
         };
         let d_x = x.track_op().then(d_x).transpose()?;
@@ -153,10 +164,44 @@ impl Linear {
         Ok([d_x, d_w, d_bias])
     }
 
-    /// `d_x = d_y w`, in tiles that the sizes fix.
-    pub(crate) fn input_gradient<T: Element>(&self, w: &[T], d_y: &[T]) -> Vec<T> {
+    /// The gradient to y, rewritten for the products where that pays: those of d_x and d_w read it in different orders.
+    pub(crate) fn output_gradient<'a, T: Element>(&self, d_y: &'a [T]) -> OutputGradient<'a, T> {
+        let matrix = Matrix::new(d_y, [self.rows, self.outputs], [self.outputs, 1]);
+        let rewritten = T::matrix_as_f32(matrix).and_then(|d_y| self.rewritten(&d_y));
+        rewritten.unwrap_or(OutputGradient::AsItIs(Cow::Borrowed(d_y)))
+    }
+
+    /// As [`output_gradient`](Self::output_gradient), of numbers that are there only now, where that pays.
+    pub(crate) fn rewritten<T: Element>(&self, d_y: &impl Blocks<f32>) -> Option<OutputGradient<'static, T>> {
+        assert_eq!(d_y.sizes(), [self.rows, self.outputs]);
+        let both = (self.precision == Precision::Bf16).then(|| Bf16BothWays::new(d_y)).flatten();
+        both.map(OutputGradient::Rewritten)
+    }
+
+    /// `d_x = d_y w`, or `residual + d_y w`, in tiles that the sizes fix.
+    pub(crate) fn input_gradient<T: Element>(
+        &self,
+        w: &[T],
+        d_y: &OutputGradient<'_, T>,
+        residual: Option<&[T]>,
+    ) -> Vec<T> {
         let w = Matrix::new(w, [self.outputs, self.inputs], [self.inputs, 1]);
-        self.product(self.rows * self.inputs, self.d_y(d_y), w)
+        let finish = |tile: &mut MatrixMut<'_, T>, first_row: usize, first_column: usize| {
+            let Some(residual) = residual else { return };
+            for row in 0..tile.row_count() {
+                let residual = &residual[(first_row + row) * self.inputs + first_column..];
+                tile.row(row).iter_mut().zip(residual).for_each(|(d_x, residual)| *d_x += *residual);
+            }
+        };
+        let product = |d_x: &Shared<'_, T>| match d_y {
+            OutputGradient::AsItIs(d_y) => {
+                let d_y = Matrix::new(d_y, [self.rows, self.outputs], [self.outputs, 1]);
+                tiled_product(self.precision, d_x, false, d_y, w, finish);
+            }
+            OutputGradient::Rewritten(d_y) => rewritten_product(d_x, false, &d_y.plain, w, finish),
+        };
+        // SAFETY: a product writes all of its output.
+        unsafe { written(self.rows * self.inputs, product) }
     }
 
     /// `d_w = d_yᵀ x` and `d_bias = Σ_rows d_y`, of those that are tracked and not collected, in tiles that the sizes fix.
@@ -165,32 +210,41 @@ impl Linear {
         x: &[T],
         w: &Tensor,
         bias: Option<&Tensor>,
-        d_y: &[T],
+        d_y: &OutputGradient<'_, T>,
     ) -> candle_core::Result<[Option<Tensor>; 2]> {
-        let d_w = || {
+        let product = |d_w: &Shared<'_, T>, accumulate: bool| {
             let x = Matrix::new(x, [self.rows, self.inputs], [self.inputs, 1]);
-            let d_y = self.d_y(d_y).transposed();
-            let add = |sums: &mut [T]| {
-                tiled_product(self.precision, &Shared::new(sums), true, d_y, x, |_, _, _| {})
-            };
-            match collect(w, add) {
-                Some(()) => Ok(None),
-                None => {
-                    let d_w = self.product(self.outputs * self.inputs, d_y, x);
-                    Tensor::from_vec(d_w, w.shape(), w.device()).map(Some)
+            match d_y {
+                OutputGradient::AsItIs(d_y) => {
+                    let d_y = Matrix::new(d_y, [self.rows, self.outputs], [self.outputs, 1]).transposed();
+                    tiled_product(self.precision, d_w, accumulate, d_y, x, |_, _, _| {});
+                }
+                OutputGradient::Rewritten(d_y) => {
+                    rewritten_product(d_w, accumulate, &d_y.transposed, x, |_, _, _| {});
                 }
             }
         };
+        let d_w = || match collect(w, |sums: &mut [T]| product(&Shared::new(sums), true)) {
+            Some(()) => Ok(None),
+            None => {
+                // SAFETY: a product writes all of its output.
+                let d_w = unsafe { written(self.outputs * self.inputs, |d_w| product(d_w, false)) };
+                Tensor::from_vec(d_w, w.shape(), w.device()).map(Some)
+            }
+        };
         let d_bias = |bias: &Tensor| {
-            let sums = column_sums(d_y, self.outputs);
+            let sums = match d_y {
+                OutputGradient::AsItIs(d_y) => Cow::Owned(column_sums(d_y, self.outputs)),
+                OutputGradient::Rewritten(d_y) => Cow::Borrowed(&d_y.column_sums),
+            };
             let add = |to: &mut [T]| {
-                to.iter_mut().zip(&sums).for_each(|(to, sum)| *to += T::from_f64(*sum));
+                to.iter_mut().zip(&*sums).for_each(|(to, sum)| *to += T::from_f64(*sum));
             };
             match collect(bias, add) {
                 Some(()) => Ok(None),
                 None => {
-                    let sums = sums.into_iter().map(T::from_f64).collect();
-                    Tensor::from_vec(sums, bias.shape(), bias.device()).map(Some)
+                    let sums = sums.iter().map(|sum| T::from_f64(*sum)).collect();
+                    Tensor::from_vec::<_, T>(sums, bias.shape(), bias.device()).map(Some)
                 }
             }
         };
@@ -199,16 +253,20 @@ impl Linear {
             bias.filter(|bias| bias.track_op()).map(d_bias).transpose()?.flatten(),
         ])
     }
+}
 
-    fn d_y<'a, T: Element>(&self, d_y: &'a [T]) -> Matrix<'a, T> {
-        Matrix::new(d_y, [self.rows, self.outputs], [self.outputs, 1])
-    }
-
-    fn product<T: Element>(&self, length: usize, lhs: Matrix<'_, T>, rhs: Matrix<'_, T>) -> Vec<T> {
-        let product = |out: &Shared<'_, T>| tiled_product(self.precision, out, false, lhs, rhs, |_, _, _| {});
-        // SAFETY: a product writes all of its output.
-        unsafe { written(length, product) }
-    }
+/// As [`tiled_product`], of a left factor that is rewritten already.
+fn rewritten_product<T: Element>(
+    out: &Shared<'_, T>,
+    accumulate: bool,
+    lhs: &Bf16Factor,
+    rhs: Matrix<'_, T>,
+    finish: impl Fn(&mut MatrixMut<'_, T>, usize, usize) + Sync,
+) {
+    let (rhs, out) = T::matrix_as_f32(rhs).zip(T::shared_as_f32(out)).expect("only f32 is rewritten");
+    lhs.multiply(rhs, out, accumulate, |tile, row, column| {
+        finish(T::tile_of_f32(tile).expect("only f32 is rewritten"), row, column);
+    });
 }
 
 /// The products of one row of x with some rows of w.
@@ -272,7 +330,9 @@ impl CustomOp2 for Linear {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let d_y = d_y.contiguous()?;
         let d_y = d_y.storage_and_layout();
-        let [d_x, d_w, _] = by_dtype!(x.dtype(), T => self.backward(x, w, None, elements::<T>(&d_y)?)?);
+        let [d_x, d_w, _] = by_dtype!(x.dtype(), T => {
+            self.backward(x, w, None, &self.output_gradient(elements::<T>(&d_y)?), None)?
+        });
         Ok((d_x, d_w))
     }
 }
@@ -308,7 +368,9 @@ impl CustomOp3 for Linear {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let d_y = d_y.contiguous()?;
         let d_y = d_y.storage_and_layout();
-        let gradients = by_dtype!(x.dtype(), T => self.backward(x, w, Some(bias), elements::<T>(&d_y)?)?);
+        let gradients = by_dtype!(x.dtype(), T => {
+            self.backward(x, w, Some(bias), &self.output_gradient(elements::<T>(&d_y)?), None)?
+        });
         Ok(gradients.into())
     }
 }

@@ -9,6 +9,7 @@
 //! relative error of 5e-8, and Φ(a) = 1 - Φ(-a): relative error at most (16 + a²/2) 2^-24 where Φ(-a) is a normal number
 //! (a < 12.9), 0 or the smallest normal number beyond. In f64 it is libm's erfc.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use candle_core::backend::BackendStorage;
@@ -16,9 +17,9 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::element::{Element, by_dtype, check_anywhere, check_vector, elements, slice};
-use crate::linear::Linear;
+use crate::linear::{Linear, OutputGradient};
 use crate::precision::Precision;
-use crate::product::{Shared, written};
+use crate::product::{Blocks, Matrix, Shared, written};
 use crate::simd::{Kernel, widest};
 use crate::{Result, composed};
 
@@ -87,11 +88,20 @@ impl LinearGelu {
     }
 
     /// The gradient to what goes into the activation.
-    pub(crate) fn d_z<T: Gaussian>(&self, d_y: &[T]) -> candle_core::Result<Vec<T>> {
+    pub(crate) fn d_z<T: Gaussian>(&self, d_y: &[T]) -> candle_core::Result<OutputGradient<'static, T>> {
         let Some(z) = self.z.as_ref().and_then(OnceLock::get) else {
             candle_core::bail!("linear_gelu: backward of an operation that was built without gradients")
         };
         let z = T::cpu_storage_as_slice(z)?;
+        let [z_bo, d_y_bo] = [z, d_y].map(|numbers| {
+            let (rows, columns) = (self.linear.rows, self.linear.outputs);
+            T::matrix_as_f32(Matrix::new(numbers, [rows, columns], [columns, 1]))
+        });
+        if let (Some(z_bo), Some(d_y_bo)) = (z_bo, d_y_bo)
+            && let Some(d_z) = self.linear.rewritten(&InputGradient { z_bo, d_y_bo })
+        {
+            return Ok(d_z);
+        }
         let of_tiles = |d_z: &Shared<'_, T>| {
             z.par_chunks(TILE).zip(d_y.par_chunks(TILE)).enumerate().for_each(|(task, (z, d_y))| {
                 // SAFETY: these numbers are this task's alone.
@@ -100,7 +110,34 @@ impl LinearGelu {
             });
         };
         // SAFETY: the tiles are all of z, beside which d_y has as many numbers.
-        Ok(unsafe { written(z.len(), of_tiles) })
+        Ok(OutputGradient::AsItIs(Cow::Owned(unsafe { written(z.len(), of_tiles) })))
+    }
+}
+
+/// The gradient to z, made where it is read.
+struct InputGradient<'a> {
+    z_bo: Matrix<'a, f32>,
+    d_y_bo: Matrix<'a, f32>,
+}
+
+impl Blocks<f32> for InputGradient<'_> {
+    fn sizes(&self) -> [usize; 2] {
+        self.z_bo.sizes()
+    }
+
+    fn block<'a>(
+        &'a self,
+        first: [usize; 2],
+        [rows, columns]: [usize; 2],
+        space: &'a mut [f32],
+    ) -> Matrix<'a, f32> {
+        let place = |matrix: &Matrix<'a, f32>, row: usize| {
+            &matrix.rows(first[0] + row, 1).data()[first[1]..][..columns]
+        };
+        for (row, d_z) in space.chunks_exact_mut(columns).enumerate() {
+            widest(Backward { z: place(&self.z_bo, row), d_y: place(&self.d_y_bo, row), d_z });
+        }
+        Matrix::new(space, [rows, columns], [columns, 1])
     }
 }
 
@@ -224,7 +261,7 @@ impl CustomOp3 for LinearGelu {
         let d_y = d_y.storage_and_layout();
         let gradients = by_dtype!(x.dtype(), T => {
             let d_z = self.d_z(elements::<T>(&d_y)?)?;
-            self.linear.backward(x, w, Some(bias), &d_z)?
+            self.linear.backward(x, w, Some(bias), &d_z, None)?
         });
         Ok(gradients.into())
     }

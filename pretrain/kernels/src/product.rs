@@ -60,6 +60,26 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
+/// A matrix whose numbers are there, or are made when they are asked for.
+pub(crate) trait Blocks<T>: Sync {
+    /// Rows and columns.
+    fn sizes(&self) -> [usize; 2];
+
+    /// A part of it, columns side by side, where it lies or in `space`, which has as many numbers.
+    fn block<'a>(&'a self, first: [usize; 2], sides: [usize; 2], space: &'a mut [T]) -> Matrix<'a, T>;
+}
+
+impl<T: Sync> Blocks<T> for Matrix<'_, T> {
+    fn sizes(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
+    fn block<'a>(&'a self, first: [usize; 2], sides: [usize; 2], _: &'a mut [T]) -> Matrix<'a, T> {
+        let data = &self.data[first[0] * self.row_stride + first[1] * self.column_stride..];
+        Matrix::new(data, sides, self.strides())
+    }
+}
+
 /// A matrix to write, rows apart by `row_stride`, columns side by side.
 pub(crate) struct MatrixMut<'a, T> {
     pointer: *mut T,

@@ -5,7 +5,8 @@
 //!
 //! They are [`linear_in`](crate::linear_in), [`attention`](crate::attention), [`linear_gelu_in`](crate::linear_gelu_in) and
 //! [`residual_layer_norm`](crate::residual_layer_norm) one after the other, to the bit. The gradients to what lies between
-//! them (queries, keys and values, z, and what is added to x) are handed on directly instead of through candle's store.
+//! them (queries, keys and values, z, and what is added to x), and the one to x from where it is added, are handed on directly
+//! instead of through candle's store.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +16,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 use crate::attention::{Attention, SelfAttention, attention};
 use crate::dropout::Dropout;
 use crate::element::{by_dtype, check_anywhere, check_vector, dims, elements, slice};
-use crate::handover::Handover;
+use crate::handover::{Bypass, Handover};
 use crate::layer_norm::{LayerNorm, affine, check_arguments, residual_layer_norm};
 use crate::linear::{Linear, linear_in};
 use crate::linear_gelu::{Gaussian, LinearGelu, linear_gelu_in};
@@ -128,11 +129,12 @@ impl SublayerEnd<'_> {
         let [z, y] = [(); 2].map(|()| Arc::new(Handover::default()));
 
         let x_tn = x_tn.contiguous()?;
-        let begin = Begin { first, to: z.clone() };
+        let residual = Arc::new(Bypass::default());
+        let begin = Begin { first, to: z.clone(), residual: residual.clone() };
         let token = x_tn.apply_op3(&of_first.w_oi.contiguous()?, &of_first.bias_o.contiguous()?, begin)?;
         let output = Output { linear, from: z, to: y.clone() };
         let token = token.apply_op3(&w_oi.contiguous()?, &bias_o.contiguous()?, output)?;
-        let end = End { norm, from: y };
+        let end = End { norm, from: y, residual };
         Ok(token.apply_op3(&x_tn, &affine(self.weight_n, self.bias_n)?, end)?)
     }
 }
@@ -140,12 +142,14 @@ impl SublayerEnd<'_> {
 /// What makes z.
 trait First: Send + Sync {
     fn forward<T: Gaussian>(&self, x: &[T], w: &[T], bias: &[T]) -> Vec<T>;
+    /// `residual` is added to the gradient to x.
     fn backward<T: Gaussian>(
         &self,
         x: &Tensor,
         w: &Tensor,
         bias: &Tensor,
         d_z: Vec<T>,
+        residual: &[T],
     ) -> candle_core::Result<[Option<Tensor>; 3]>;
 }
 
@@ -171,11 +175,13 @@ impl First for Attended {
         w: &Tensor,
         bias: &Tensor,
         d_z: Vec<T>,
+        residual: &[T],
     ) -> candle_core::Result<[Option<Tensor>; 3]> {
         let Some(qkv) = self.qkv.get() else { candle_core::bail!("attention backward before forward") };
         let d_qkv = self.attention.backward(T::cpu_storage_as_slice(qkv)?, &d_z);
         drop(d_z);
-        self.linear.backward(x, w, Some(bias), &d_qkv)
+        let d_qkv = self.linear.output_gradient(&d_qkv);
+        self.linear.backward(x, w, Some(bias), &d_qkv, Some(residual))
     }
 }
 
@@ -190,10 +196,11 @@ impl First for LinearGelu {
         w: &Tensor,
         bias: &Tensor,
         d_y: Vec<T>,
+        residual: &[T],
     ) -> candle_core::Result<[Option<Tensor>; 3]> {
         let d_z = self.d_z(&d_y)?;
         drop(d_y);
-        self.linear.backward(x, w, Some(bias), &d_z)
+        self.linear.backward(x, w, Some(bias), &d_z, Some(residual))
     }
 }
 
@@ -201,6 +208,8 @@ impl First for LinearGelu {
 struct Begin<F> {
     first: F,
     to: Arc<Handover>,
+    /// The gradient to x from where it is added.
+    residual: Arc<Bypass>,
 }
 
 impl<F: First> CustomOp3 for Begin<F> {
@@ -232,7 +241,8 @@ impl<F: First> CustomOp3 for Begin<F> {
         _d_token: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         by_dtype!(x.dtype(), T => {
-            Ok(self.first.backward::<T>(x, w, bias, self.to.take_back()?)?.into())
+            let (d_z, residual) = (self.to.take_back()?, self.residual.take_back::<T>()?);
+            Ok(self.first.backward(x, w, bias, d_z, &residual)?.into())
         })
     }
 }
@@ -274,9 +284,10 @@ impl CustomOp3 for Output {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         by_dtype!(token.dtype(), T => {
             let d_y: Vec<T> = self.to.take_back()?;
+            let d_y = self.linear.output_gradient(&d_y);
             let d_token = || {
                 let w = w.storage_and_layout();
-                self.from.give_back(self.linear.input_gradient(elements::<T>(&w)?, &d_y), token)
+                self.from.give_back(self.linear.input_gradient(elements::<T>(&w)?, &d_y, None), token)
             };
             let d_token = token.track_op().then(d_token).transpose()?;
             let [d_w, d_bias] =
@@ -290,6 +301,8 @@ impl CustomOp3 for Output {
 struct End {
     norm: LayerNorm,
     from: Arc<Handover>,
+    /// Where the gradient to x goes.
+    residual: Arc<Bypass>,
 }
 
 impl CustomOp3 for End {
@@ -332,9 +345,9 @@ impl CustomOp3 for End {
                 elements(&d_y)?,
             );
             let d_token = self.from.give_back(d_x.unwrap_or_else(|| d_s.clone()), token)?;
-            let d_residual = Tensor::from_vec(d_s, residual.shape(), residual.device())?;
+            self.residual.give_back(d_s);
             let d_affine = Tensor::from_vec(d_affine, affine.shape(), affine.device())?;
-            Ok((Some(d_token), Some(d_residual), Some(d_affine)))
+            Ok((Some(d_token), None, Some(d_affine)))
         })
     }
 }

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use crate::bf16::Bf16Product;
+use crate::bf16::Bf16Factor;
 use crate::element::Element;
 use crate::precision::Precision;
 use crate::product::{Matrix, MatrixMut, Shared, multiply};
@@ -34,10 +34,10 @@ pub(crate) fn tiled_product<T: Element>(
     }
     if precision == Precision::Bf16
         && let (Some(lhs), Some(rhs)) = (T::matrix_as_f32(lhs), T::matrix_as_f32(rhs))
-        && let Some(product) = Bf16Product::new(lhs, rhs)
         && let Some(out) = T::shared_as_f32(out)
+        && let Some(lhs) = Bf16Factor::new(lhs)
     {
-        return product.write(out, accumulate, |tile, row, column| {
+        return lhs.multiply(rhs, out, accumulate, |tile, row, column| {
             finish(T::tile_of_f32(tile).expect("the factors were f32"), row, column);
         });
     }

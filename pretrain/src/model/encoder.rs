@@ -175,7 +175,13 @@ impl Layer {
     ) -> Result<Tensor> {
         let qkv = self.qkv()?;
         let dropout = drop(Place::Attention(self.number), self.attention_rate);
-        let how = Attention { heads: self.heads, sequences, mask, dropout: dropout.as_ref() };
+        let how = Attention {
+            heads: self.heads,
+            sequences,
+            mask,
+            dropout: dropout.as_ref(),
+            precision: self.query.precision,
+        };
         if let Some(only) = only {
             let seen_th = attention(&qkv.forward(x_th)?, &how)?;
             return self.after_attention(&rows(&seen_th, only)?, &rows(x_th, only)?, drop);

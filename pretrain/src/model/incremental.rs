@@ -72,6 +72,7 @@ impl Incremental {
                     sequences: &batch.sequences,
                     mask: batch.attention_mask(),
                     dropout: None,
+                    precision: qkv.precision,
                 };
                 let seen_th = attention(&qkv_t3h, &how)?;
                 x_th = layer.after_attention(&seen_th, &x_th, &|_, _| None)?;

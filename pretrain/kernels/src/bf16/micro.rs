@@ -47,7 +47,7 @@ pub(super) unsafe fn add_products(
     lhs: &[Pairs],
     first_row: usize,
     rhs: [&[Pairs]; VECTORS],
-    ahead: [&[Pairs]; VECTORS],
+    ahead: &[&[Pairs]; VECTORS],
     target: Target,
 ) {
     let n_pairs = lhs.len();
@@ -58,8 +58,10 @@ pub(super) unsafe fn add_products(
             _mm_prefetch::<_MM_HINT_T0>(place.cast());
         }
     }
-    for pairs in ahead.into_iter().flatten() {
-        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(pairs).cast());
+    for pairs in ahead {
+        for pairs in *pairs {
+            _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(pairs).cast());
+        }
     }
     assert!(rhs.iter().all(|rhs| rhs.len() == n_pairs) && first_row + ROWS <= LINES);
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];

@@ -9,12 +9,11 @@ use std::arch::x86_64::{
     _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
     _mm512_unpacklo_epi64,
 };
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::product::Matrix;
+use crate::product::{Matrix, written};
 
 /// Lines of a panel.
 pub(super) const LINES: usize = 16;
@@ -34,16 +33,22 @@ impl Panels {
     /// Of all numbers, in parallel. The processor has the instructions. Rows or columns of `lines` lie side by side.
     pub(super) fn new(lines: Matrix<'_, f32>) -> Self {
         let (n_panels, n_pairs) = (lines.row_count().div_ceil(LINES), lines.column_count().div_ceil(2));
-        let mut pairs = Vec::with_capacity(n_panels * n_pairs);
-        if n_pairs > 0 {
-            let space = &mut pairs.spare_capacity_mut()[..n_panels * n_pairs];
-            // several panels: what is read of a row is then whole lines of cache
-            space.par_chunks_mut(4 * n_pairs).enumerate().for_each(|(task, space)| {
-                pack_some(lines, 4 * task, 0..n_pairs, space);
-            });
+        if n_pairs == 0 {
+            return Self { pairs: Vec::new(), n_pairs };
         }
-        // SAFETY: every panel was filled.
-        unsafe { pairs.set_len(n_panels * n_pairs) };
+        // several panels: what is read of a row is then whole lines of cache
+        const PANELS: usize = 4;
+        // SAFETY: the tasks are all panels, and each fills its own.
+        let pairs = unsafe {
+            written(n_panels * n_pairs, |pairs| {
+                (0..n_panels.div_ceil(PANELS)).into_par_iter().for_each(|task| {
+                    let first = task * PANELS;
+                    let length = PANELS.min(n_panels - first) * n_pairs;
+                    let mut space = pairs.tile(first * n_pairs, [1, length], length);
+                    pack_some(lines, first, 0..n_pairs, space.row(0));
+                });
+            })
+        };
         Self { pairs, n_pairs }
     }
 
@@ -51,11 +56,17 @@ impl Panels {
     pub(super) fn of_pairs(lines: Matrix<'_, f32>, range: Range<usize>, space: Option<Self>) -> Self {
         let (n_panels, n_pairs) = (lines.row_count().div_ceil(LINES), range.len());
         let mut pairs = space.map(|panels| panels.pairs).unwrap_or_default();
-        pairs.clear();
-        pairs.reserve(n_panels * n_pairs);
-        pack_some(lines, 0, range, &mut pairs.spare_capacity_mut()[..n_panels * n_pairs]);
-        // SAFETY: every panel was filled.
-        unsafe { pairs.set_len(n_panels * n_pairs) };
+        if pairs.len() < n_panels * n_pairs {
+            pairs.resize(n_panels * n_pairs, Pairs([0; LINES]));
+        }
+        if n_pairs > 0 {
+            pack_some(lines, 0, range, &mut pairs[..n_panels * n_pairs]);
+        }
+        Self { pairs, n_pairs }
+    }
+
+    /// Those that another wrote.
+    pub(super) fn of_written(pairs: Vec<Pairs>, n_pairs: usize) -> Self {
         Self { pairs, n_pairs }
     }
 
@@ -66,12 +77,7 @@ impl Panels {
 }
 
 /// Panels from `first_panel` on, as many as there is space for.
-fn pack_some(
-    lines: Matrix<'_, f32>,
-    first_panel: usize,
-    range: Range<usize>,
-    space: &mut [MaybeUninit<Pairs>],
-) {
+fn pack_some(lines: Matrix<'_, f32>, first_panel: usize, range: Range<usize>, space: &mut [Pairs]) {
     let [line_stride, k_stride] = lines.strides();
     assert!(line_stride == 1 || k_stride == 1, "neither rows nor columns lie side by side");
     assert!(space.len().is_multiple_of(range.len()) && range.end <= lines.column_count().div_ceil(2));
@@ -83,14 +89,15 @@ fn pack_some(
         if k_stride == 1 {
             from_rows(lines, range, space);
         } else {
-            from_columns(lines, range, space);
+            let length = range.len();
+            from_columns(lines, range, space, length);
         }
     }
 }
 
 /// Numbers of a line side by side: 16 lines of 32 numbers are rounded, then transposed as 16 x 16 pairs.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn from_rows(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeUninit<Pairs>]) {
+pub(super) fn from_rows(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [Pairs]) {
     let (n_lines, length, [stride, _]) = (lines.row_count(), lines.column_count(), lines.strides());
     let data = lines.data().as_ptr();
     for (panel, space) in space.chunks_exact_mut(range.len()).enumerate() {
@@ -113,7 +120,7 @@ fn from_rows(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeUnin
             }
             for (to, bits) in space.iter_mut().zip(transposed(bits)) {
                 // SAFETY: 64 bytes.
-                unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), bits) };
+                unsafe { _mm512_storeu_si512(to.0.as_mut_ptr().cast(), bits) };
             }
         }
     }
@@ -122,12 +129,17 @@ fn from_rows(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeUnin
 /// Pairs of k that are asked for before they are read.
 const AHEAD: usize = 12;
 
-/// Lines side by side: two rows of 16 are rounded and interleaved.
+/// Lines side by side: two rows of 16 are rounded and interleaved. Panels of `space` begin `panel_stride` apart.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn from_columns(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeUninit<Pairs>]) {
+pub(super) fn from_columns(
+    lines: Matrix<'_, f32>,
+    range: Range<usize>,
+    space: &mut [Pairs],
+    panel_stride: usize,
+) {
     let (n_lines, length, [_, stride]) = (lines.row_count(), lines.column_count(), lines.strides());
     let data = lines.data().as_ptr();
-    let n_panels = space.len() / range.len();
+    let n_panels = n_lines.div_ceil(LINES);
     let mut order = [0u16; 2 * LINES];
     for (place, from) in order.iter_mut().enumerate() {
         *from = (place / 2 + place % 2 * LINES) as u16;
@@ -157,7 +169,7 @@ fn from_columns(lines: Matrix<'_, f32>, range: Range<usize>, space: &mut [MaybeU
             let bits = unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) };
             let bits = _mm512_permutexvar_epi16(order, bits);
             // SAFETY: 64 bytes, and the place is inside of the space.
-            unsafe { _mm512_storeu_si512(space[panel * range.len() + number].as_mut_ptr().cast(), bits) };
+            unsafe { _mm512_storeu_si512(space[panel * panel_stride + number].0.as_mut_ptr().cast(), bits) };
         }
     }
 }

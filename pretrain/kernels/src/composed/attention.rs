@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::dropout::keep;
 use super::elementwise::softmax;
+use super::linear::product;
 use super::rows::{Moved, NONE};
 use crate::Result;
 use crate::attention::{Bias, SelfAttention, Sequence};
@@ -31,7 +32,7 @@ pub(crate) fn attention(qkv_t3w: &Tensor, how: &SelfAttention) -> Result<Tensor>
     let qkv_3bald = qkv.reshape((b, l, 3, a, d))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
     let [q_bald, k_bald, v_bald] = [qkv_3bald.get(0)?, qkv_3bald.get(1)?, qkv_3bald.get(2)?];
 
-    let mut scores_ball = (q_bald.matmul(&k_bald.t()?)? * (1.0 / (d as f64).sqrt()))?;
+    let mut scores_ball = (product(how.precision, &q_bald, &k_bald.t()?)? * (1.0 / (d as f64).sqrt()))?;
     if let Some(bias) = grid.bias(how.bias.as_ref(), b * l != t, device)? {
         scores_ball = scores_ball.broadcast_add(&bias.to_dtype(scores_ball.dtype())?)?;
     }
@@ -39,7 +40,7 @@ pub(crate) fn attention(qkv_t3w: &Tensor, how: &SelfAttention) -> Result<Tensor>
     if let Some(dropout) = &how.dropout {
         p_ball = keep(&p_ball, grid.kept(dropout, a), dropout, device)?;
     }
-    let y = p_ball.matmul(&v_bald)?.transpose(1, 2)?.reshape((b * l, a * d))?;
+    let y = product(how.precision, &p_ball, &v_bald)?.transpose(1, 2)?.reshape((b * l, a * d))?;
     match back {
         Some(back) => back.apply(&y),
         None => Ok(y),

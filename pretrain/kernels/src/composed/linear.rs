@@ -7,11 +7,20 @@ use candle_core::{DType, Tensor};
 use crate::Result;
 use crate::precision::Precision;
 
-/// `x wᵀ + bias`.
+/// The product of two matrices or of two stacks of them.
 ///
 /// In bf16 the factors of f32 tensors are rounded to bf16, and so is the product before it is f32 again: candle's product of
 /// bf16 adds up in f32 and returns bf16. Gradients of the factors are rounded in the same way. Weights stay f32, which is
 /// what is trained.
+pub(super) fn product(precision: Precision, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+    if precision == Precision::Bf16 && lhs.dtype() == DType::F32 {
+        let [lhs, rhs] = [lhs, rhs].map(|factor| factor.to_dtype(DType::BF16));
+        return Ok(lhs?.matmul(&rhs?)?.to_dtype(DType::F32)?);
+    }
+    Ok(lhs.matmul(rhs)?)
+}
+
+/// `x wᵀ + bias`.
 ///
 /// # Shapes
 /// - `x_bi`: \[b, i\]; `w_oi`: \[o, i\]; `bias_o`: \[o\]; result: \[b, o\]
@@ -21,13 +30,7 @@ pub(crate) fn linear(
     w_oi: &Tensor,
     bias_o: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let is_rounded = precision == Precision::Bf16 && x_bi.dtype() == DType::F32;
-    let y_bo = if is_rounded {
-        let [x_bi, w_oi] = [x_bi, w_oi].map(|factor| factor.to_dtype(DType::BF16));
-        x_bi?.matmul(&w_oi?.t()?)?.to_dtype(DType::F32)?
-    } else {
-        x_bi.matmul(&w_oi.t()?)?
-    };
+    let y_bo = product(precision, x_bi, &w_oi.t()?)?;
     Ok(match bias_o {
         Some(bias_o) => y_bo.broadcast_add(bias_o)?,
         None => y_bo,

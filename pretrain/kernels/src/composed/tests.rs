@@ -257,7 +257,13 @@ fn self_attention() {
         let rows: Vec<u32> = (0..tokens as u32).map(|token| 1000 - 3 * token).collect();
         for mask in [None, Some(AttentionMask::Keys(&keys)), Some(AttentionMask::Pairs(&both))] {
             for dropout in [None, Some(how(None)), Some(how(Some(rows.clone())))].iter() {
-                let asked = Attention { heads, sequences: &sequences, mask, dropout: dropout.as_ref() };
+                let asked = Attention {
+                    heads,
+                    sequences: &sequences,
+                    mask,
+                    dropout: dropout.as_ref(),
+                    precision: Precision::F32,
+                };
                 let additive =
                     |seen: &Tensor| numbers(seen).iter().map(|x| (1.0 - x) as f32 * -10000.0).collect();
                 let mut first = 0;
@@ -275,6 +281,7 @@ fn self_attention() {
                         AttentionMask::Pairs(pairs) => Bias::Pairs(additive(pairs)),
                     }),
                     dropout: dropout.clone(),
+                    precision: Precision::F32,
                     kept: Default::default(),
                 };
                 let what = format!("{lengths:?}, {asked:?}");
@@ -296,13 +303,17 @@ fn a_row_without_keys_attends_to_its_own_sequence() {
         tasks: vec![Sequence { tokens: 0..5, pairs: 0 }, Sequence { tokens: 5..7, pairs: 25 }],
         bias,
         dropout: None,
+        precision: Precision::F32,
         kept: Default::default(),
     };
     let open = numbers(&attention(&qkv, &how(None)).unwrap());
     let masked = numbers(&attention(&qkv, &how(Some(Bias::Keys(vec![-10000.0; 7])))).unwrap());
     assert!(open.iter().zip(&masked).all(|(a, b)| (a - b).abs() < 1e-9), "{masked:?}, open {open:?}");
     let mask = Some(AttentionMask::Keys(&nothing));
-    let fused = crate::attention(&qkv, &Attention { heads: 2, sequences: &sequences, mask, dropout: None });
+    let fused = crate::attention(
+        &qkv,
+        &Attention { heads: 2, sequences: &sequences, mask, dropout: None, precision: Precision::F32 },
+    );
     assert!(numbers(&fused.unwrap()).iter().zip(&masked).all(|(a, b)| (a - b).abs() < 1e-9));
 }
 

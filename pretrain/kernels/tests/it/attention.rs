@@ -1,7 +1,9 @@
 //! Attention against its formula, head by head and row by row.
 
 use candle_core::{DType, Device, Tensor};
-use pretrain_kernels::{Attention, AttentionMask, Dropout, Sequences, attention, dropout, softmax};
+use pretrain_kernels::{
+    Attention, AttentionMask, Dropout, Precision, Sequences, attention, dropout, softmax,
+};
 
 use crate::bits::assert_same_bits;
 use crate::draw::{numbers, tensor, var};
@@ -90,7 +92,8 @@ fn within_the_derived_bound_of_the_formula() {
         let how = Dropout { rate: 0.2, seed: 3, stream: 4, step: 5, rows: None };
         let mask = kept(&how, tokens, heads, longest);
         let plain = |_: usize, _: usize, _: usize| 1.0;
-        let base = Attention { heads, sequences: &sequences, mask: None, dropout: None };
+        let base =
+            Attention { heads, sequences: &sequences, mask: None, dropout: None, precision: Precision::F32 };
         let values = numbers(&qkv);
         let what = format!("{lengths:?}, {heads} x {d}");
 
@@ -120,7 +123,8 @@ fn gradients_are_those_of_finite_differences() {
         let how = Dropout { rate: 0.3, seed: 3, stream: 4, step: 5, rows: None };
         for mask in [None, Some(AttentionMask::Keys(&keys)), Some(AttentionMask::Pairs(&both))] {
             for dropout in [None, Some(&how)] {
-                let attend = Attention { heads, sequences: &sequences, mask, dropout };
+                let attend =
+                    Attention { heads, sequences: &sequences, mask, dropout, precision: Precision::F32 };
                 let what = format!("{lengths:?}, {attend:?}");
                 assert_gradients(&what, &qkv, |t| attention(&(&t[0] * 2.0).unwrap(), &attend).unwrap());
             }
@@ -139,7 +143,11 @@ fn packing_changes_nothing() {
     let how = |rows: &[u32]| Dropout { rate: 0.2, seed: 3, stream: 4, step: 5, rows: Some(rows.into()) };
     let run = |qkv: &Tensor, sequences: &Sequences, mask: Option<&Tensor>, rows: &[u32]| {
         let mask = mask.map(AttentionMask::Keys);
-        attention(qkv, &Attention { heads, sequences, mask, dropout: Some(&how(rows)) }).unwrap()
+        attention(
+            qkv,
+            &Attention { heads, sequences, mask, dropout: Some(&how(rows)), precision: Precision::F32 },
+        )
+        .unwrap()
     };
     let all = run(&qkv, &packed, None, &rows);
     let (mut padded, mut mask, mut padded_rows) = (Vec::new(), Vec::new(), Vec::new());
@@ -171,6 +179,7 @@ fn a_row_without_keys_stays_finite() {
         sequences: &sequences,
         mask: Some(AttentionMask::Keys(&nothing)),
         dropout: None,
+        precision: Precision::F32,
     };
     let y = attention(&qkv, &how).unwrap();
     let open = attention(&qkv, &Attention { mask: None, ..how }).unwrap();
@@ -193,6 +202,7 @@ fn keeps_its_bits() {
         sequences: &sequences,
         mask: Some(AttentionMask::Keys(&keys)),
         dropout: Some(&how),
+        precision: Precision::F32,
     };
     let inputs = [var(1, &[sequences.tokens(), 3 * 4 * 24], DType::F32)];
     assert_same_bits("attention", &inputs, false, |t| attention(&t[0], &attend).unwrap());
@@ -230,7 +240,8 @@ fn softmax_is_within_the_derived_bound() {
 fn empty_batches_pass_and_misfits_are_named() {
     let none = var(1, &[0, 12], DType::F32);
     let sequences = Sequences::new(&[]);
-    let how = Attention { heads: 2, sequences: &sequences, mask: None, dropout: None };
+    let how =
+        Attention { heads: 2, sequences: &sequences, mask: None, dropout: None, precision: Precision::F32 };
     let y = attention(&none, &how).unwrap();
     assert_eq!(y.dims(), [0, 4]);
     assert_eq!(y.sum_all().unwrap().backward().unwrap().get(&none).unwrap().dims(), [0, 12]);

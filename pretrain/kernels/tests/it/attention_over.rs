@@ -1,5 +1,5 @@
 use candle_core::{DType, Tensor, Var};
-use pretrain_kernels::{Attention, KeySpan, Sequences, attention, attention_over};
+use pretrain_kernels::{Attention, KeySpan, Precision, Sequences, attention, attention_over};
 
 use crate::draw::tensor;
 
@@ -71,7 +71,13 @@ fn queries_over_spans_of_blocks() {
 #[test]
 fn the_whole_sequence_is_attention() {
     let qkv = drawn(7, 11, 3 * 32, DType::F32);
-    let how = Attention { heads: 2, sequences: &Sequences::equal(1, 11), mask: None, dropout: None };
+    let how = Attention {
+        heads: 2,
+        sequences: &Sequences::equal(1, 11),
+        mask: None,
+        dropout: None,
+        precision: Precision::F32,
+    };
     let wanted = attention(&qkv, &how).unwrap();
     let keys = vec![vec![span(0, 0, 11)]; 11];
     let got = attention_over(&qkv, 2, std::slice::from_ref(&qkv), &keys).unwrap();

@@ -4,8 +4,8 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use pretrain_kernels::{
-    Precision, linear, linear_gelu_in, linear_in, measured_peak, vocabulary_cross_entropy,
-    vocabulary_cross_entropy_in,
+    Attention, Dropout, Precision, Sequences, attention, linear, linear_gelu_in, linear_in, measured_peak,
+    vocabulary_cross_entropy, vocabulary_cross_entropy_in,
 };
 
 use crate::bits::assert_same_bits;
@@ -218,4 +218,65 @@ fn the_instructions_are_used() {
     let differing = rounded.iter().zip(&plain).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
     assert!(differing > plain.len() / 2, "{differing} of {} differ", plain.len());
     assert!(measured_peak(Precision::Bf16) > 0.0);
+}
+
+/// Scores move by at most `e`, the largest error of a query's; so its probabilities by a factor of at most `exp(2 e)`, and then
+/// they and the values are rounded.
+#[test]
+fn attention_within_the_derived_bound_of_the_formula() {
+    for (lengths, heads, d) in
+        [(&[5, 0, 3, 17][..], 2, 8), (&[1], 3, 1), (&[85], 2, 64), (&[49, 16], 1, 5), (&[401], 1, 7)]
+    {
+        let sequences = Sequences::new(lengths);
+        let (tokens, width) = (sequences.tokens(), heads * d);
+        let qkv = (tensor(1, &[tokens, 3 * width], DType::F32) * 1.5).unwrap();
+        let how =
+            Attention { heads, sequences: &sequences, mask: None, dropout: None, precision: Precision::Bf16 };
+        let got = numbers(&attention(&qkv, &how).unwrap());
+        let values = numbers(&qkv);
+        let at = |part: usize, token: usize, i: usize| values[token * 3 * width + part * width + i];
+        for sequence in sequences.iter() {
+            for (query, head) in sequence.clone().flat_map(|query| (0..heads).map(move |head| (query, head)))
+            {
+                let columns = || head * d..(head + 1) * d;
+                let (mut scores, mut error) = (Vec::new(), 0f64);
+                for key in sequence.clone() {
+                    let terms = columns().map(|i| at(0, query, i) * at(1, key, i) / (d as f64).sqrt());
+                    scores.push(terms.clone().sum::<f64>());
+                    error = error.max(share(d) * terms.map(f64::abs).sum::<f64>());
+                }
+                let total: f64 = scores.iter().map(|score| score.exp()).sum();
+                // f32's own roundings of scores of up to a hundred, of exponentials and of their sum
+                let moved = (2.0 * error + 1e-5).exp() * (1.0 + share(sequence.len())) - 1.0;
+                for i in columns() {
+                    let terms = scores.iter().zip(sequence.clone());
+                    let terms = terms.map(|(score, key)| score.exp() / total * at(2, key, i));
+                    let (exact, size) = (terms.clone().sum::<f64>(), terms.map(f64::abs).sum::<f64>());
+                    let y = got[query * width + i];
+                    assert!((y - exact).abs() <= moved * size + 1e-30, "{lengths:?}: {y} for {exact}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_attention_are_near_those_of_f32_and_keep_their_bits() {
+    let sequences = Sequences::new(&[85, 30, 0, 7]);
+    let qkv = [var(1, &[sequences.tokens(), 3 * 2 * 64], DType::F32)];
+    let dropout = Dropout { rate: 0.1, seed: 2, stream: 3, step: 4, rows: None };
+    let attend = |precision: Precision, t: &Tensor| {
+        let dropout = Some(&dropout);
+        attention(t, &Attention { heads: 2, sequences: &sequences, mask: None, dropout, precision }).unwrap()
+    };
+    assert_same_bits("attention", &qkv, false, |t| attend(Precision::Bf16, &t[0]));
+    let d_y = tensor(4, &[sequences.tokens(), 2 * 64], DType::F32);
+    let [a, b] = [Precision::Bf16, Precision::F32].map(|precision| {
+        let loss = (attend(precision, &qkv[0]) * &d_y).unwrap().sum_all().unwrap();
+        numbers(loss.backward().unwrap().get(&qkv[0]).unwrap())
+    });
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let apart = norm(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied());
+    assert!(apart < 0.01, "gradients {apart} apart");
+    assert_eq!(apart > 0.0, Precision::Bf16.here() == Precision::Bf16, "the instructions are used");
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use pretrain_kernels::{
-    AdamWForm, AdamWSlices, AdamWStep, Attention, AttentionMask, ConvGeometry, Padding, RoiAlign, Sequences,
-    adamw, attention, batch_norm_inference, batch_norm_training, conv2d, cross_entropy, embedding_sum,
-    global_average_pool, layer_norm, linear, linear_gelu, max_pool2d, relu, residual_layer_norm, roi_align,
-    sigmoid, softmax, swish, tanh, vocabulary_cross_entropy,
+    AdamWForm, AdamWSlices, AdamWStep, Attention, AttentionMask, ConvGeometry, Padding, Precision, RoiAlign,
+    Sequences, adamw, attention, batch_norm_inference, batch_norm_training, conv2d, cross_entropy,
+    embedding_sum, global_average_pool, layer_norm, linear, linear_gelu, max_pool2d, relu,
+    residual_layer_norm, roi_align, sigmoid, softmax, swish, tanh, vocabulary_cross_entropy,
 };
 
 use crate::draw::numbers;
@@ -184,7 +184,13 @@ fn kernels_of_transformers_are_pytorchs() {
             let [batch, length, heads] = [0, 1, 2].map(|i| whole[i] as usize);
             let (sequences, seen) = (Sequences::equal(batch, length), &case.tensors["seen"]);
             let mask = if seen.rank() == 3 { AttentionMask::Pairs(seen) } else { AttentionMask::Keys(seen) };
-            let how = Attention { heads, sequences: &sequences, mask: Some(mask), dropout: None };
+            let how = Attention {
+                heads,
+                sequences: &sequences,
+                mask: Some(mask),
+                dropout: None,
+                precision: Precision::F32,
+            };
             let qkv = input("qkv");
             case.assert_same(&attention(&qkv, &how).unwrap(), &[("qkv", &qkv)]);
         } else if case.name.starts_with("linear") {

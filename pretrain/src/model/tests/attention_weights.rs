@@ -1,5 +1,5 @@
 use candle_core::{D, Tensor};
-use pretrain_kernels::{Attention, attention};
+use pretrain_kernels::{Attention, Precision, attention};
 
 use super::packing::{config, examples, parameters};
 use crate::model::{Batch, Encoder, Pass, Tensors};
@@ -19,7 +19,13 @@ fn weights_are_those_that_the_kernel_multiplies_by() {
         let [query, key] = layer.query_and_key().map(|part| part.forward(&x_th).unwrap());
         let value_th = layer.value().forward(&x_th).unwrap();
         let qkv_t3h = Tensor::cat(&[&query, &key, &value_th], D::Minus1).unwrap();
-        let how = Attention { heads: 1, sequences: &batch.sequences, mask: None, dropout: None };
+        let how = Attention {
+            heads: 1,
+            sequences: &batch.sequences,
+            mask: None,
+            dropout: None,
+            precision: Precision::F32,
+        };
         let by_kernel = attention(&qkv_t3h, &how).unwrap().to_vec2::<f32>().unwrap();
         let by_weights = weights_tt.matmul(&value_th).unwrap().to_vec2::<f32>().unwrap();
         for (a, b) in by_kernel.iter().flatten().zip(by_weights.iter().flatten()) {
