@@ -100,6 +100,9 @@ pub(crate) enum Command {
         /// debug, small, base, large, plus-base or plus-large
         #[arg(long, value_name = "NAME", default_value = "base")]
         preset: String,
+        /// Ranks, as threads; they share samples and threads
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        ranks: usize,
         /// Samples of a step
         #[arg(long, default_value_t = 16)]
         batch: usize,

@@ -53,6 +53,9 @@ pub enum Error {
     /// The ranks did not come together.
     #[error(transparent)]
     Ranks(#[from] pretrain_comm::Error),
+    /// The threads that compute.
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// An operation of the network.
     #[error(transparent)]
     Kernel(#[from] pretrain_kernels::Error),

@@ -114,21 +114,43 @@ fn run(arguments: Arguments) -> anyhow::Result<(String, Exit)> {
             };
             Ok((text, Exit::Done))
         }
-        Command::Bench { preset, batch, text, regions, dtype, threads, steps, recompute, device, output } => {
+        Command::Bench {
+            preset,
+            ranks,
+            batch,
+            text,
+            regions,
+            dtype,
+            threads,
+            steps,
+            recompute,
+            device,
+            output,
+        } => {
             let sizes = preset_sizes(&preset)?;
-            let bench =
-                Bench { sizes, batch, text, regions, steps, precision: dtype.into(), recompute, device };
+            let bench = Bench {
+                sizes,
+                ranks,
+                batch,
+                text,
+                regions,
+                steps,
+                precision: dtype.into(),
+                recompute,
+                device,
+            };
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
             let report = pool.context("cannot start threads")?.install(|| bench.run())?;
             let text = if output.json {
                 serde_json::to_string(&report)?
             } else {
                 format!(
-                    "{:.3} s a step ({:.1} samples/s): forward {:.3}, backward {:.3}, optimiser {:.3}; {:.0} % of the {} peak; {:.2} GiB",
+                    "{:.3} s a step ({:.1} samples/s): forward {:.3}, backward {:.3}, sum over ranks {:.3}, optimiser {:.3}; {:.0} % of the {} peak; {:.2} GiB",
                     report.median_step_s,
                     report.samples_per_s,
                     report.forward_s,
                     report.backward_s,
+                    report.reduce_s,
                     report.optimiser_s,
                     100.0 * report.limit_share,
                     if bench.precision.here() == Precision::Bf16 { "bf16" } else { "f32" },

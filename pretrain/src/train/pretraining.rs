@@ -57,8 +57,8 @@ pub struct Progress {
     pub seconds: f64,
     /// Of these, this rank's wait for data.
     pub waited: f64,
-    /// Share of the machine's instruction peak in `model.precision` that the products make; all ranks together where they
-    /// share it. 0 on a GPU, whose peak is not measured.
+    /// Share that the products make of what the processors could do in `model.precision`, of all ranks together. 0 on a GPU,
+    /// whose peak is not measured.
     pub limit_share: f64,
 }
 
@@ -141,7 +141,8 @@ pub fn pretrain(
     };
     let mut loader = start.data.load(share, step, &standing)?;
     let mut gradients = Gradients::zeros(&parameters);
-    let peak = if device.is_cpu() { measured_peak(precision) } else { f64::INFINITY };
+    let mut peak = [if device.is_cpu() { measured_peak(precision) } else { f64::INFINITY }];
+    ranks.all_reduce_sum_f64(&mut peak)?;
     let mut evaluation = None;
     let mut is_asked_to_stop = false;
 
@@ -207,7 +208,7 @@ pub fn pretrain(
             samples: n_samples as u64,
             seconds,
             waited,
-            limit_share: operations / seconds / peak,
+            limit_share: operations / seconds / peak[0],
         };
         watch.step(&progress);
         let is_last = step == total || is_asked_to_stop;

@@ -41,7 +41,9 @@ impl Run {
         let start = self.open(&resolved)?;
         watch.started(&start);
         if n_ranks == 1 {
-            return self.train(&resolved, &start, &Watched::new(Solo, deadline), watch);
+            return in_pool(rayon::current_num_threads(), || {
+                self.train(&resolved, &start, &Watched::new(Solo, deadline), watch)
+            });
         }
         in_threads(n_ranks, deadline.timeout, &|ranks| {
             self.train(&resolved, &start, &Watched::new(ranks, deadline), watch)
@@ -154,8 +156,8 @@ fn identity(settings: &Settings, start: &Start) -> Result<String> {
     Ok(lines)
 }
 
-/// Calls `rank` once a rank, each in a thread of its own, who wait for one another at most as long as `patience`. All end
-/// together; of their errors the one that is a reason counts, not those of the ranks that waited.
+/// Calls `rank` once a rank, each in an equal share of the threads that compute, who wait for one another at most as long as
+/// `patience`. All end together; of their errors the one that is a reason counts, not those of the ranks that waited.
 ///
 /// # Errors
 /// That of the first rank with a reason.
@@ -167,9 +169,12 @@ pub fn in_threads<T: Send>(
     patience: Duration,
     rank: &(dyn Fn(&dyn Collective) -> Result<T> + Sync),
 ) -> Result<T> {
+    // side by side in the threads of all, ranks would wait for one another's tasks
+    let share = (rayon::current_num_threads() / n_ranks).max(1);
     let ends: Vec<Result<T>> = std::thread::scope(|scope| {
+        let ranks = threads(n_ranks, patience).into_iter();
         let ranks: Vec<_> =
-            threads(n_ranks, patience).into_iter().map(|ranks| scope.spawn(move || rank(&ranks))).collect();
+            ranks.map(|ranks| scope.spawn(move || in_pool(share, move || rank(&ranks)))).collect();
         let ends = ranks
             .into_iter()
             .map(|rank| rank.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -178,6 +183,13 @@ pub fn in_threads<T: Send>(
     let (done, mut failed): (Vec<_>, Vec<_>) = ends.into_iter().partition(Result::is_ok);
     failed.sort_by_key(|end| end.as_ref().is_err_and(Error::is_echo));
     failed.into_iter().chain(done).next().expect("there is a rank")
+}
+
+/// Calls `work` in a pool of its own: it is one of the threads that compute, and none is woken for what it does itself.
+fn in_pool<T: Send>(n_threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    // candle walks the graph of a network by calling itself: there is room as on a program's first thread
+    const STACK: usize = 8 << 20;
+    rayon::ThreadPoolBuilder::new().num_threads(n_threads).stack_size(STACK).build()?.install(work)
 }
 
 /// What is known on one rank: its watchdog is told the step, and whoever watches what rank 0 says.

@@ -20,7 +20,7 @@ pub struct ModelSettings {
     /// third more time.
     #[serde(default)]
     pub recompute: bool,
-    /// What products of linear layers are computed in: `f32`, or `bf16`, where parameters, sums, losses and updates stay f32.
+    /// What products are computed in: `f32`, or `bf16`, where parameters, sums, losses and updates stay f32.
     /// Processors without AVX-512's bf16 instructions compute in f32 anyway.
     #[serde(default, with = "PrecisionName")]
     pub precision: Precision,
