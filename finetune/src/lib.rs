@@ -2,6 +2,7 @@
 //! their own; here are the scores, the backbones, the detectors, and single questions.
 
 pub mod backbone;
+pub mod chart;
 pub mod detector;
 pub mod explain;
 pub mod question;

@@ -1,6 +1,5 @@
 //! `finetune backbone scale`: networks of other sizes by one rule, trained and compared. Paper: 1905.11946.
 
-mod chart;
 mod question;
 mod report;
 

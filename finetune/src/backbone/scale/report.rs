@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::chart::{Line, chart};
 use super::question::{BASE, Point};
 use super::{Question, Score};
+use crate::chart::{Line, chart};
 
 /// All networks of a study.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -109,7 +109,7 @@ impl ScaleReport {
                 Some(line) => line.points.push(point),
                 None => {
                     let points = base.iter().copied().chain([point]).collect();
-                    lines.push(Line { name: row.series, points, is_joined: !is_grid });
+                    lines.push(Line { name: row.series, points, is_joined: !is_grid, runs: Vec::new() });
                 }
             }
         }

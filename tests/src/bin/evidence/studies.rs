@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use conformance::binaries::{finetune_command, pipeline_command, root};
+use finetune::chart::{Line, chart};
 use serde_json::Value;
 
 use super::object;
@@ -21,6 +22,8 @@ pub(super) struct Size {
     /// Of the grid.
     step: f64,
     budgets: &'static str,
+    /// How many times as long the dimensions are trained once more, with one seed.
+    longer: f64,
 }
 
 impl Size {
@@ -32,6 +35,7 @@ impl Size {
         sides: [64, 32],
         step: 0.1,
         budgets: "2,4",
+        longer: 4.0,
     };
     pub(super) const SMALLEST: Self = Self {
         folder: "studies-smallest",
@@ -41,6 +45,7 @@ impl Size {
         sides: [32, 32],
         step: 0.25,
         budgets: "2",
+        longer: 2.0,
     };
 }
 
@@ -54,28 +59,52 @@ const CARDINALITIES: [&str; 5] =
     ["resnet50", "resnext50_2x40d", "resnext50_4x24d", "resnext50_8x14d", "resnext50_32x4d"];
 const HALF: &str = "+w0.5+d0.5";
 
-/// Trains all that a size asks for; what is trained already is not trained again. One line a network.
+/// Trains all that a size asks for; what is trained already is not trained again. Prints means over the seeds as tables, and
+/// draws them beside the runs.
 pub(super) fn evidence(size: Size) -> Result<()> {
     let folder = root().join("target/evidence").join(size.folder);
     std::fs::create_dir_all(&folder)?;
     let study = Study { folder, size };
     study.draw()?;
-    for seed in 0..size.seeds {
-        let step = size.step.to_string();
-        study.scale(EFFICIENTNET, "grid", &["--grid", "--step", &step], seed)?;
-        for preset in [EFFICIENTNET, RESNEXT] {
-            study.scale(preset, "compare", &["--compare", size.budgets], seed)?;
-        }
-        study.scale(EFFICIENTNET, "phi", &["--phi", "0,1,2"], seed)?;
+    let step = size.step.to_string();
+    let (grid, compare) = (["--grid", "--step", &step], ["--compare", size.budgets]);
+    let seeds = size.seeds;
+    study.scale(EFFICIENTNET, "grid", &grid, seeds, 1.0)?;
+    study.scale(EFFICIENTNET, "phi", &["--phi", "0,1,2"], seeds, 1.0)?;
+    for preset in [EFFICIENTNET, RESNEXT] {
+        let networks = study.scale(preset, "compare", &compare, seeds, 1.0)?;
+        study.chart_of_dimensions(&format!("compare-{preset}"), preset, &networks)?;
     }
-    println!("\n{:<44}  top-1 of each seed", "cardinality and shortcuts");
-    for network in CARDINALITIES {
-        study.trained(&format!("{network}{HALF}"))?;
+    study.cardinality()?;
+    // deeper networks learn later
+    let networks = study.scale(EFFICIENTNET, "compare-longer", &compare, 1, size.longer)?;
+    let preset = format!("{EFFICIENTNET}, {} times as long,", size.longer);
+    study.chart_of_dimensions(&format!("compare-longer-{EFFICIENTNET}"), &preset, &networks)
+}
+
+/// A network, and its top-1 with each seed in per cent.
+struct Trained {
+    series: String,
+    network: String,
+    /// Multiplications over those of the base.
+    times: f64,
+    top1: Vec<f64>,
+}
+
+impl Trained {
+    fn mean(&self) -> f64 {
+        self.top1.iter().sum::<f64>() / self.top1.len() as f64
     }
-    for network in [CARDINALITIES[0], CARDINALITIES[4]] {
-        study.trained(&format!("{network}{HALF}+noshortcut"))?;
+
+    fn seeds(&self) -> String {
+        self.top1.iter().map(|top1| format!("{top1:.1}")).collect::<Vec<_>>().join(", ")
     }
-    Ok(())
+
+    fn line<'a>(name: &'a str, points: &[(f64, &Self)]) -> Line<'a> {
+        let runs = points.iter().flat_map(|(x, point)| point.top1.iter().map(|top1| [*x, *top1])).collect();
+        let points = points.iter().map(|(x, point)| [*x, point.mean()]).collect();
+        Line { name, points, is_joined: true, runs }
+    }
 }
 
 struct Study {
@@ -100,9 +129,9 @@ impl Study {
         Ok(())
     }
 
-    fn settings(&self, preset: &str, seed: u64) -> Vec<String> {
+    fn settings(&self, preset: &str, seed: u64, longer: f64) -> Vec<String> {
         let family = usize::from(preset != EFFICIENTNET);
-        let (epochs, side) = (self.size.epochs[family], self.size.sides[family]);
+        let (epochs, side) = (longer * self.size.epochs[family], self.size.sides[family]);
         let corpus = self.path("corpus");
         let warm_up = (0.1 * epochs).min(0.5);
         vec![
@@ -115,33 +144,96 @@ impl Study {
         ]
     }
 
-    /// One question of compound scaling.
-    fn scale(&self, preset: &str, name: &str, question: &[&str], seed: u64) -> Result<()> {
-        let out = self.path(&format!("{name}-{preset}-{seed}"));
-        let mut scale = finetune_command(["backbone", "scale", "--json", "--out", &out, "--config"]);
-        scale.arg(format!("finetune/configs/{preset}.toml")).args(question);
-        for set in self.settings(preset, seed) {
-            scale.args(["--set", &set]);
+    /// One question of compound scaling, with some seeds, and some times as long; the networks in the order of the first seed.
+    fn scale(
+        &self,
+        preset: &str,
+        name: &str,
+        question: &[&str],
+        seeds: u64,
+        longer: f64,
+    ) -> Result<Vec<Trained>> {
+        let mut networks: Vec<Trained> = Vec::new();
+        for seed in 0..seeds {
+            let out = self.path(&format!("{name}-{preset}-{seed}"));
+            let mut scale = finetune_command(["backbone", "scale", "--json", "--out", &out, "--config"]);
+            scale.arg(format!("finetune/configs/{preset}.toml")).args(question);
+            for set in self.settings(preset, seed, longer) {
+                scale.args(["--set", &set]);
+            }
+            let report = object(&mut scale)?;
+            for row in report["rows"].as_array().context("no rows")? {
+                let text =
+                    |key: &str| Ok::<_, anyhow::Error>(row[key].as_str().context("no text")?.to_owned());
+                let number = |value: &Value| value.as_f64().context("no number");
+                let (network, top1) = (text("network")?, 100.0 * number(&row["score"]["top1"])?);
+                match networks.iter_mut().find(|other| other.network == network) {
+                    Some(other) => other.top1.push(top1),
+                    None => {
+                        let (series, times) = (text("series")?, number(&row["times"])?);
+                        networks.push(Trained { series, network, times, top1: vec![top1] });
+                    }
+                }
+            }
+            println!("{name} of {preset}, seed {seed}: {} networks", networks.len());
         }
-        let report = object(&mut scale)?;
-        let rows = report["rows"].as_array().context("no rows")?;
-        println!("\n{name} of {preset}, seed {seed}: {} networks", rows.len());
-        for row in rows.iter().take(12) {
-            let number = |value: &Value| value.as_f64().context("no number");
-            println!(
-                "{:<10} {:<44} {:>6.2} times  {:>5.1} %",
-                row["series"].as_str().context("no series")?,
-                row["network"].as_str().context("no name")?,
-                number(&row["times"])?,
-                100.0 * number(&row["score"]["top1"])?
-            );
+        if name == "grid" {
+            networks.sort_by(|a, b| b.mean().total_cmp(&a.mean()));
         }
-        Ok(())
+        println!("\n| | network | times | top-1, % | seeds |\n|---|---|---|---|---|");
+        for network in &networks {
+            let Trained { series, network: name, times, .. } = network;
+            println!("| {series} | {name} | {times:.2} | {:.1} | {} |", network.mean(), network.seeds());
+        }
+        println!();
+        Ok(networks)
     }
 
-    /// Top-1 of a network for each seed.
-    fn trained(&self, network: &str) -> Result<()> {
-        let mut scores = Vec::new();
+    /// What each dimension brings for its multiplications.
+    fn chart_of_dimensions(&self, name: &str, preset: &str, networks: &[Trained]) -> Result<()> {
+        let base = networks.iter().find(|network| network.series == "base").context("no base")?;
+        let lines: Vec<Line<'_>> = ["depth", "width", "resolution", "compound"]
+            .map(|series| {
+                let of_series = networks.iter().filter(|network| network.series == series);
+                let points: Vec<_> =
+                    [base].into_iter().chain(of_series).map(|network| (network.times, network)).collect();
+                Trained::line(series, &points)
+            })
+            .into();
+        let title = format!("{preset} scaled; small points are seeds");
+        self.write_chart(name, &title, "multiplications over the base's", &lines)
+    }
+
+    fn write_chart(&self, name: &str, title: &str, axis: &str, lines: &[Line<'_>]) -> Result<()> {
+        let svg = chart(title, [axis, "top-1, per cent"], lines).context("nothing to draw")?;
+        Ok(std::fs::write(self.folder.join(format!("{name}.svg")), svg)?)
+    }
+
+    /// Groups at equal cost, and what is left without shortcuts.
+    fn cardinality(&self) -> Result<()> {
+        println!("| groups | network | top-1, % | seeds |\n|---|---|---|---|");
+        let groups = [1.0, 2.0, 4.0, 8.0, 32.0];
+        let mut lines: [Vec<(f64, Trained)>; 2] = Default::default();
+        for (groups, network) in groups.into_iter().zip(CARDINALITIES) {
+            for (line, without) in lines.iter_mut().zip(["", "+noshortcut"]) {
+                if without.is_empty() || [CARDINALITIES[0], CARDINALITIES[4]].contains(&network) {
+                    let trained = self.trained(&format!("{network}{HALF}{without}"))?;
+                    let Trained { network, .. } = &trained;
+                    println!("| {groups} | {network} | {:.1} | {} |", trained.mean(), trained.seeds());
+                    line.push((groups, trained));
+                }
+            }
+        }
+        let [with, without] = lines
+            .each_ref()
+            .map(|line| line.iter().map(|(groups, trained)| (*groups, trained)).collect::<Vec<_>>());
+        let lines = [Trained::line("with shortcuts", &with), Trained::line("without", &without)];
+        self.write_chart("cardinality", "Groups at equal cost; small points are seeds", "cardinality", &lines)
+    }
+
+    /// A network with every seed.
+    fn trained(&self, network: &str) -> Result<Trained> {
+        let mut top1 = Vec::new();
         for seed in 0..self.size.seeds {
             let name = format!("{network}-{seed}");
             let (run, kept) = (self.path(&name), self.folder.join(format!("{name}.json")));
@@ -149,7 +241,7 @@ impl Study {
                 let mut train = finetune_command(["backbone", "train", "--json", "--out", &run, "--config"]);
                 train.arg(format!("finetune/configs/{RESNEXT}.toml"));
                 train.args(["--set", &format!("network.architecture={network}")]);
-                for set in self.settings(RESNEXT, seed) {
+                for set in self.settings(RESNEXT, seed, 1.0) {
                     train.args(["--set", &set]);
                 }
                 // one that was stopped before its first checkpoint begins again
@@ -159,10 +251,8 @@ impl Study {
                 }
                 std::fs::write(&kept, object(&mut train)?["scores"]["top1"].to_string())?;
             }
-            let top1: f64 = std::fs::read_to_string(&kept)?.parse()?;
-            scores.push(format!("{:.1} %", 100.0 * top1));
+            top1.push(100.0 * std::fs::read_to_string(&kept)?.parse::<f64>()?);
         }
-        println!("{network:<44}  {}", scores.join("  "));
-        Ok(())
+        Ok(Trained { series: String::new(), network: network.to_owned(), times: 1.0, top1 })
     }
 }

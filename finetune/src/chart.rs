@@ -3,11 +3,16 @@
 use std::fmt::Write;
 
 /// Points that belong together, in the order of the line between them.
-pub(super) struct Line<'a> {
-    pub(super) name: &'a str,
-    pub(super) points: Vec<[f64; 2]>,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line<'a> {
+    /// As it is called beside the chart.
+    pub name: &'a str,
+    /// To the right, upwards.
+    pub points: Vec<[f64; 2]>,
     /// Whether the points are joined.
-    pub(super) is_joined: bool,
+    pub is_joined: bool,
+    /// The single runs of which the points are means, as smaller ones.
+    pub runs: Vec<[f64; 2]>,
 }
 
 const SIZE: [f64; 2] = [720.0, 440.0];
@@ -16,8 +21,8 @@ const ROOM: [f64; 4] = [70.0, 40.0, 150.0, 56.0];
 const COLOURS: [&str; 6] = ["#1f5fa8", "#d1602a", "#2f8a4c", "#8a3fa0", "#a8861f", "#555555"];
 
 /// A chart with a logarithmic axis to the right and an even one upwards. Nothing for lines without points.
-pub(super) fn chart(title: &str, axes: [&str; 2], lines: &[Line<'_>]) -> Option<String> {
-    let all = || lines.iter().flat_map(|line| &line.points);
+pub fn chart(title: &str, axes: [&str; 2], lines: &[Line<'_>]) -> Option<String> {
+    let all = || lines.iter().flat_map(|line| line.points.iter().chain(&line.runs));
     let across = Axis::of(all().map(|point| point[0].ln()), ROOM[0], SIZE[0] - ROOM[2])?;
     let up = Axis::of(all().map(|point| point[1]), SIZE[1] - ROOM[3], ROOM[1])?;
     let [width, height] = SIZE;
@@ -35,10 +40,10 @@ pub(super) fn chart(title: &str, axes: [&str; 2], lines: &[Line<'_>]) -> Option<
     text(middle, height - 12.0, "middle", "", axes[0]);
     let turned = format!(" transform=\"rotate(-90 16 {:.1})\"", height / 2.0);
     text(16.0, height / 2.0, "middle", &turned, axes[1]);
-    for value in across.ticks(4) {
-        text(across.place(value), height - ROOM[3] + 18.0, "middle", "", &short(value.exp()));
+    for value in logarithmic_ticks(across.low.exp(), across.high.exp()) {
+        text(across.place(value.ln()), height - ROOM[3] + 18.0, "middle", "", &short(value));
     }
-    for value in up.ticks(5) {
+    for value in even_ticks(up.low, up.high) {
         text(ROOM[0] - 8.0, up.place(value) + 4.0, "end", "", &short(value));
     }
     for (place, line) in lines.iter().enumerate().filter(|(_, line)| !line.points.is_empty()) {
@@ -48,7 +53,7 @@ pub(super) fn chart(title: &str, axes: [&str; 2], lines: &[Line<'_>]) -> Option<
         svg.push_str(&shape);
         svg.push('\n');
     };
-    for value in up.ticks(5) {
+    for value in even_ticks(up.low, up.high) {
         let y = up.place(value);
         let (left, right) = (ROOM[0], width - ROOM[2]);
         shape(format!("<line x1=\"{left}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#dddddd\"/>"));
@@ -62,6 +67,12 @@ pub(super) fn chart(title: &str, axes: [&str; 2], lines: &[Line<'_>]) -> Option<
             let path = path.join(" ");
             shape(format!(
                 "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+            ));
+        }
+        for [x, y] in &line.runs {
+            let (x, y) = (across.place(x.ln()), up.place(*y));
+            shape(format!(
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\" fill=\"{colour}\" fill-opacity=\"0.5\"/>"
             ));
         }
         for [x, y] in places {
@@ -99,21 +110,38 @@ impl Axis {
     fn place(&self, value: f64) -> f64 {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
-
-    fn ticks(&self, count: usize) -> impl Iterator<Item = f64> {
-        let (low, high) = (self.low, self.high);
-        (0..=count).map(move |i| low + (high - low) * (0.04 + 0.92 * i as f64 / count as f64))
-    }
 }
 
-/// Three digits.
+/// About five round numbers, equally far apart.
+fn even_ticks(low: f64, high: f64) -> Vec<f64> {
+    let rough = (high - low) / 5.0;
+    let power = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power).into_iter().find(|step| *step >= rough);
+    let step = step.unwrap_or(rough);
+    ((low / step).ceil() as i64..=(high / step).floor() as i64).map(|count| count as f64 * step).collect()
+}
+
+/// Round numbers above 0, as few sorts of them as make three; evenly far apart where even the finest are too far.
+fn logarithmic_ticks(low: f64, high: f64) -> Vec<f64> {
+    const DIGITS: [&[f64]; 3] = [&[1.0], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]];
+    let of_digits = |digits: &[f64]| -> Vec<f64> {
+        let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
+        let values = powers.flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
+        values.filter(|value| (low..=high).contains(value)).collect()
+    };
+    let enough = DIGITS.into_iter().map(of_digits).find(|ticks| ticks.len() >= 3);
+    enough.unwrap_or_else(|| even_ticks(low, high))
+}
+
+/// Three digits, without zeros behind the point.
 fn short(value: f64) -> String {
-    match value.abs() {
-        large if large >= 100.0 => format!("{value:.0}"),
+    let text = match value.abs() {
+        large if large >= 100.0 => return format!("{value:.0}"),
         medium if medium >= 10.0 => format!("{value:.1}"),
         medium if medium >= 1.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
-    }
+    };
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn escaped(text: &str) -> String {
@@ -126,7 +154,7 @@ mod tests {
 
     #[test]
     fn more_is_to_the_right_and_better_is_above() {
-        let line = |name, points| Line { name, points, is_joined: true };
+        let line = |name, points| Line { name, points, is_joined: true, runs: Vec::new() };
         let lines = [
             line("a < b", vec![[1.0, 0.2], [2.0, 0.4], [4.0, 0.5]]),
             line("none", vec![]),
@@ -150,5 +178,19 @@ mod tests {
         assert!(chart("", ["", ""], &[line("none", vec![])]).is_none());
         assert!(chart("", ["", ""], &[line("bad", vec![[0.0, 1.0]])]).is_none());
         assert!(chart("", ["", ""], &[line("one", vec![[3.0, 1.0]])]).is_some());
+        let of =
+            |low, high| logarithmic_ticks(low, high).into_iter().map(short).collect::<Vec<_>>().join(" ");
+        assert_eq!(of(0.95, 5.1), "1 2 5");
+        assert_eq!(of(0.8, 40.0), "1 2 5 10 20");
+        assert_eq!(of(0.7, 3000.0), "1 10 100 1000");
+        assert_eq!(of(1.4, 4.5), "1.5 2 3 4");
+        assert_eq!(of(11.8, 15.3), "12 13 14 15");
+        let of = |low, high| even_ticks(low, high).into_iter().map(short).collect::<Vec<_>>().join(" ");
+        assert_eq!(of(8.7, 92.0), "20 40 60 80");
+        assert_eq!(of(-0.01, 0.31), "0 0.1 0.2 0.3");
+        // runs count for the axes, and are not in the legend
+        let runs = vec![[2.0, 0.9], [2.0, 1.1]];
+        let svg = chart("", ["", ""], &[Line { runs, ..line("mean", vec![[2.0, 1.0]]) }]).unwrap();
+        assert_eq!((svg.matches("r=\"2\"").count(), svg.matches("<circle").count()), (2, 4));
     }
 }
