@@ -46,7 +46,7 @@ pub struct Write {
     pub captioned: bool,
     /// Pictures that are computed at once.
     pub at_once: usize,
-    /// What products of linear layers are computed in.
+    /// What products are computed in.
     pub precision: Precision,
     /// Where the network computes.
     pub device: DeviceChoice,

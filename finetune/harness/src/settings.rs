@@ -45,7 +45,7 @@ pub struct ModelSettings {
     pub tokenizer: Option<PathBuf>,
     /// Sizes of a network that is drawn; with `from` they must be those of the folder.
     pub sizes: Option<Sizes>,
-    /// What products of linear layers are computed in, here and in evaluations of the run: `f32`, or `bf16`, where
+    /// What products are computed in, here and in evaluations of the run: `f32`, or `bf16`, where
     /// parameters, sums, losses and updates stay f32. Processors without AVX-512's bf16 instructions compute in f32 anyway.
     #[serde(with = "PrecisionName")]
     pub precision: Precision,

@@ -38,7 +38,7 @@ pub struct Selection {
     pub shortlist: Option<usize>,
     /// Pairs that are computed at once.
     pub micro: usize,
-    /// What products of linear layers are computed in.
+    /// What products are computed in.
     pub precision: Precision,
     /// Where the network computes.
     pub device: DeviceChoice,

@@ -24,7 +24,7 @@ pub struct Question {
     pub images: Vec<Option<PathBuf>>,
     /// Where regions come from.
     pub looking: Looking,
-    /// What products of linear layers are computed in.
+    /// What products are computed in.
     pub precision: Precision,
     /// Where the network computes.
     pub device: DeviceChoice,

@@ -34,7 +34,7 @@ pub struct ImageQuery {
     pub sheet: Option<PathBuf>,
     /// Pairs that are computed at once.
     pub micro: usize,
-    /// What products of linear layers are computed in.
+    /// What products are computed in.
     pub precision: Precision,
     /// Where the network computes.
     pub device: DeviceChoice,
@@ -55,7 +55,7 @@ pub struct TextQuery {
     pub top: usize,
     /// Pairs that are computed at once.
     pub micro: usize,
-    /// What products of linear layers are computed in.
+    /// What products are computed in.
     pub precision: Precision,
     /// Where the network computes.
     pub device: DeviceChoice,

@@ -5,6 +5,8 @@
 //! Backward, with `p` computed again: `d_v = dropout(p)ᵀ d_y`, `d_p = dropout(d_y vᵀ)`, `d_s = p (d_p - Σ_j d_p p)`,
 //! `d_q = d_s k / sqrt(d)`, `d_k = d_sᵀ q / sqrt(d)`.
 //!
+//! These products are in a precision of choice; scores, probabilities and everything else stay f32.
+//!
 //! Sequences lie end to end without padding: t = Σ l tokens. A task is one head of one sequence; it reads and writes
 //! 16·l·d bytes in f32 beside its own l² scores (2 l² backward), which no other sees: memory beyond input and output
 //! is a thread's, not the batch's. Forward 4·l²·d operations and l² exponentials, backward 10·l²·d and the

@@ -34,7 +34,7 @@ pub struct MicroBatch {
 }
 
 impl<'a> Learner<'a> {
-    /// Products of linear layers are computed in `precision`. With `recompute` only the inputs of layers are kept, and each layer is computed once more for its gradients
+    /// Products are computed in `precision`. With `recompute` only the inputs of layers are kept, and each layer is computed once more for its gradients
     /// (Paper: 1604.06174): less memory, a third more time, the same numbers to the bit.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ pub struct Eval {
     pub data: PathBuf,
     /// Texts that are computed at once.
     pub micro: usize,
-    /// What products of linear layers are computed in.
+    /// What products are computed in.
     pub precision: Precision,
     /// Where the network computes.
     pub device: DeviceChoice,
@@ -53,7 +53,7 @@ pub struct Predict {
     pub out: Option<PathBuf>,
     /// Texts that are computed at once.
     pub micro: usize,
-    /// What products of linear layers are computed in.
+    /// What products are computed in.
     pub precision: Precision,
     /// Where the network computes.
     pub device: DeviceChoice,
