@@ -3,7 +3,8 @@
 //!
 //! `d_z = d_y (Φ(z) + z φ(z))`, φ the density; then as [`linear`](crate::linear). z is kept for backward. Each tile of
 //! the product passes bias and activation while it is in cache: 8·b·o bytes written in f32, none read again; backward
-//! 12·b·o for `d_z`. About 30 operations a number in either direction beside the products.
+//! 12·b·o for `d_z`, or, where the products rewrite it anyway, 8·b·o as it is made there. About 30 operations a number in
+//! either direction beside the products.
 //!
 //! In f32, Φ(-a) for a >= 0 is `e^(-a²/2) t P(t)`, `t = 1 / (1 + 0.35355 a)`, P of degree 9 fitted to Mills' ratio with a
 //! relative error of 5e-8, and Φ(a) = 1 - Φ(-a): relative error at most (16 + a²/2) 2^-24 where Φ(-a) is a normal number

@@ -34,8 +34,8 @@ pub struct MicroBatch {
 }
 
 impl<'a> Learner<'a> {
-    /// Products are computed in `precision`. With `recompute` only the inputs of layers are kept, and each layer is computed once more for its gradients
-    /// (Paper: 1604.06174): less memory, a third more time, the same numbers to the bit.
+    /// Products are computed in `precision`. With `recompute` only the inputs of layers are kept, and each layer is computed
+    /// once more for its gradients (Paper: 1604.06174): less memory, a third more time, the same numbers to the bit.
     ///
     /// # Errors
     /// Those of the model.

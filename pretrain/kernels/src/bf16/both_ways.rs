@@ -16,7 +16,8 @@ pub(super) fn both_ways(matrix: &impl Blocks<f32>) -> (Panels, Panels, Vec<f64>)
     let lengths = [rows.div_ceil(LINES) * pairs_of_rows, columns.div_ceil(LINES) * pairs_of_columns];
     let mut sums = vec![0.0; columns];
     let mut of_columns = Vec::new();
-    // SAFETY: strips are all columns; each fills its panels of columns, and its pairs in all panels of rows.
+    // SAFETY: strips are all columns; each fills its panels of columns, and its pairs in all panels of rows. The processor has
+    // the instructions: whoever makes products asked for them.
     let of_rows = unsafe {
         written(lengths[0], |of_rows| {
             of_columns = written(lengths[1], |of_columns| {
@@ -43,12 +44,8 @@ pub(super) fn both_ways(matrix: &impl Blocks<f32>) -> (Panels, Panels, Vec<f64>)
 }
 
 /// A block of at most 16 rows.
-///
-/// # Safety
-///
-/// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack(
+fn pack(
     block: Matrix<'_, f32>,
     of_rows: &mut [Pairs],
     of_columns: &mut [Pairs],

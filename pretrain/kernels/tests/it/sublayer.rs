@@ -37,30 +37,26 @@ fn end<'a>(precision: Precision, t: &'a [Tensor], dropout: Option<&'a Dropout>) 
     SublayerEnd { precision, output, dropout, weight_n: &t[5], bias_n: &t[6], eps: 1e-12 }
 }
 
+fn attending<'a>(
+    precision: Precision,
+    sequences: &'a Sequences,
+    dropout: Option<&'a Dropout>,
+) -> Attention<'a> {
+    Attention { heads: HEADS, sequences, mask: None, dropout, precision }
+}
+
 fn attended(precision: Precision, t: &[Tensor], drops: bool) -> Result<Tensor> {
-    let sequences = Sequences::new(&LENGTHS);
-    let dropout = [1, 2].map(|stream| drops.then(|| dropped(stream)));
-    let how = Attention {
-        heads: HEADS,
-        sequences: &sequences,
-        mask: None,
-        dropout: dropout[0].as_ref(),
-        precision,
-    };
+    let (sequences, dropout) =
+        (Sequences::new(&LENGTHS), [1, 2].map(|stream| drops.then(|| dropped(stream))));
+    let how = attending(precision, &sequences, dropout[0].as_ref());
     let qkv = Affine { w_oi: &t[1], bias_o: &t[2] };
     attention_sublayer(&t[0], qkv, &how, &end(precision, t, dropout[1].as_ref()))
 }
 
 fn attended_apart(precision: Precision, t: &[Tensor], drops: bool) -> Result<Tensor> {
-    let sequences = Sequences::new(&LENGTHS);
-    let dropout = [1, 2].map(|stream| drops.then(|| dropped(stream)));
-    let how = Attention {
-        heads: HEADS,
-        sequences: &sequences,
-        mask: None,
-        dropout: dropout[0].as_ref(),
-        precision,
-    };
+    let (sequences, dropout) =
+        (Sequences::new(&LENGTHS), [1, 2].map(|stream| drops.then(|| dropped(stream))));
+    let how = attending(precision, &sequences, dropout[0].as_ref());
     let z = attention(&linear_in(precision, &t[0], &t[1], Some(&t[2]))?, &how)?;
     let y = linear_in(precision, &z, &t[3], Some(&t[4]))?;
     residual_layer_norm(&y, &t[0], dropout[1].as_ref(), &t[5], &t[6], 1e-12)

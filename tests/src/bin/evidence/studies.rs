@@ -82,26 +82,29 @@ pub(super) fn evidence(size: Size) -> Result<()> {
     study.chart_of_dimensions(&format!("compare-longer-{EFFICIENTNET}"), &preset, &networks)
 }
 
-/// A network, and its top-1 with each seed in per cent.
-struct Trained {
+/// A network among those that are scaled.
+struct Scaled {
     series: String,
     network: String,
     /// Multiplications over those of the base.
     times: f64,
-    top1: Vec<f64>,
+    top1: Top1,
 }
 
-impl Trained {
+/// Of one network with each seed, in per cent.
+struct Top1(Vec<f64>);
+
+impl Top1 {
     fn mean(&self) -> f64 {
-        self.top1.iter().sum::<f64>() / self.top1.len() as f64
+        self.0.iter().sum::<f64>() / self.0.len() as f64
     }
 
     fn seeds(&self) -> String {
-        self.top1.iter().map(|top1| format!("{top1:.1}")).collect::<Vec<_>>().join(", ")
+        self.0.iter().map(|top1| format!("{top1:.1}")).collect::<Vec<_>>().join(", ")
     }
 
     fn line<'a>(name: &'a str, points: &[(f64, &Self)]) -> Line<'a> {
-        let runs = points.iter().flat_map(|(x, point)| point.top1.iter().map(|top1| [*x, *top1])).collect();
+        let runs = points.iter().flat_map(|(x, point)| point.0.iter().map(|top1| [*x, *top1])).collect();
         let points = points.iter().map(|(x, point)| [*x, point.mean()]).collect();
         Line { name, points, is_joined: true, runs }
     }
@@ -152,8 +155,8 @@ impl Study {
         question: &[&str],
         seeds: u64,
         longer: f64,
-    ) -> Result<Vec<Trained>> {
-        let mut networks: Vec<Trained> = Vec::new();
+    ) -> Result<Vec<Scaled>> {
+        let mut networks: Vec<Scaled> = Vec::new();
         for seed in 0..seeds {
             let out = self.path(&format!("{name}-{preset}-{seed}"));
             let mut scale = finetune_command(["backbone", "scale", "--json", "--out", &out, "--config"]);
@@ -168,36 +171,38 @@ impl Study {
                 let number = |value: &Value| value.as_f64().context("no number");
                 let (network, top1) = (text("network")?, 100.0 * number(&row["score"]["top1"])?);
                 match networks.iter_mut().find(|other| other.network == network) {
-                    Some(other) => other.top1.push(top1),
+                    Some(other) => other.top1.0.push(top1),
                     None => {
                         let (series, times) = (text("series")?, number(&row["times"])?);
-                        networks.push(Trained { series, network, times, top1: vec![top1] });
+                        networks.push(Scaled { series, network, times, top1: Top1(vec![top1]) });
                     }
                 }
             }
             println!("{name} of {preset}, seed {seed}: {} networks", networks.len());
         }
         if name == "grid" {
-            networks.sort_by(|a, b| b.mean().total_cmp(&a.mean()));
+            networks.sort_by(|a, b| b.top1.mean().total_cmp(&a.top1.mean()));
         }
         println!("\n| | network | times | top-1, % | seeds |\n|---|---|---|---|---|");
-        for network in &networks {
-            let Trained { series, network: name, times, .. } = network;
-            println!("| {series} | {name} | {times:.2} | {:.1} | {} |", network.mean(), network.seeds());
+        for Scaled { series, network, times, top1 } in &networks {
+            println!("| {series} | {network} | {times:.2} | {:.1} | {} |", top1.mean(), top1.seeds());
         }
         println!();
         Ok(networks)
     }
 
     /// What each dimension brings for its multiplications.
-    fn chart_of_dimensions(&self, name: &str, preset: &str, networks: &[Trained]) -> Result<()> {
+    fn chart_of_dimensions(&self, name: &str, preset: &str, networks: &[Scaled]) -> Result<()> {
         let base = networks.iter().find(|network| network.series == "base").context("no base")?;
         let lines: Vec<Line<'_>> = ["depth", "width", "resolution", "compound"]
             .map(|series| {
                 let of_series = networks.iter().filter(|network| network.series == series);
-                let points: Vec<_> =
-                    [base].into_iter().chain(of_series).map(|network| (network.times, network)).collect();
-                Trained::line(series, &points)
+                let points: Vec<_> = [base]
+                    .into_iter()
+                    .chain(of_series)
+                    .map(|network| (network.times, &network.top1))
+                    .collect();
+                Top1::line(series, &points)
             })
             .into();
         let title = format!("{preset} scaled; small points are seeds");
@@ -213,26 +218,25 @@ impl Study {
     fn cardinality(&self) -> Result<()> {
         println!("| groups | network | top-1, % | seeds |\n|---|---|---|---|");
         let groups = [1.0, 2.0, 4.0, 8.0, 32.0];
-        let mut lines: [Vec<(f64, Trained)>; 2] = Default::default();
+        let mut lines: [Vec<(f64, Top1)>; 2] = Default::default();
         for (groups, network) in groups.into_iter().zip(CARDINALITIES) {
             for (line, without) in lines.iter_mut().zip(["", "+noshortcut"]) {
                 if without.is_empty() || [CARDINALITIES[0], CARDINALITIES[4]].contains(&network) {
-                    let trained = self.trained(&format!("{network}{HALF}{without}"))?;
-                    let Trained { network, .. } = &trained;
-                    println!("| {groups} | {network} | {:.1} | {} |", trained.mean(), trained.seeds());
-                    line.push((groups, trained));
+                    let network = format!("{network}{HALF}{without}");
+                    let top1 = self.trained(&network)?;
+                    println!("| {groups} | {network} | {:.1} | {} |", top1.mean(), top1.seeds());
+                    line.push((groups, top1));
                 }
             }
         }
-        let [with, without] = lines
-            .each_ref()
-            .map(|line| line.iter().map(|(groups, trained)| (*groups, trained)).collect::<Vec<_>>());
-        let lines = [Trained::line("with shortcuts", &with), Trained::line("without", &without)];
+        let [with, without] = lines.each_ref().map(|line| line.iter().map(|(x, top1)| (*x, top1)).collect());
+        let lines: [(&str, Vec<_>); 2] = [("with shortcuts", with), ("without", without)];
+        let lines = lines.map(|(name, points)| Top1::line(name, &points));
         self.write_chart("cardinality", "Groups at equal cost; small points are seeds", "cardinality", &lines)
     }
 
     /// A network with every seed.
-    fn trained(&self, network: &str) -> Result<Trained> {
+    fn trained(&self, network: &str) -> Result<Top1> {
         let mut top1 = Vec::new();
         for seed in 0..self.size.seeds {
             let name = format!("{network}-{seed}");
@@ -253,6 +257,6 @@ impl Study {
             }
             top1.push(100.0 * std::fs::read_to_string(&kept)?.parse::<f64>()?);
         }
-        Ok(Trained { series: String::new(), network: network.to_owned(), times: 1.0, top1 })
+        Ok(Top1(top1))
     }
 }
